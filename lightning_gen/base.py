@@ -1,0 +1,416 @@
+"""The contracts. Batches are dicts; images are uint8 at every door; a capability is a base class, never a probe.
+
+    ImageData           a data set: spec, fingerprint, loaders
+    ImageModule         anything that trains on images: spec, images seen, schedule, which part is averaged
+    GenerativeModule    sample
+    LikelihoodModule    log_prob in nats of the DISCRETE image; bits/dim; training, written once
+    LatentModule        encode, decode
+    CompletionModule    complete
+    TranslationModule   translate
+    AdversarialModule   the only manual optimisation in the project, in one method
+
+A batch is ``{"image": uint8 (B, C, H, W), "label": int64 (B,), "attributes": float (B, A), ...}``; a condition is the
+same dict without ``image``.
+"""
+
+import dataclasses
+import importlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal, final
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from lightning_gen.errors import UserError
+from lightning_gen.images import ImageSpec
+from lightning_gen.schedules import Constant, Schedule
+
+__all__ = [
+    "AdversarialModule",
+    "Batch",
+    "Bound",
+    "CompletionModule",
+    "GenerativeModule",
+    "ImageData",
+    "ImageModule",
+    "LatentModule",
+    "LikelihoodModule",
+    "OptimizerFactory",
+    "TranslationModule",
+    "load_module",
+]
+
+Batch = dict[str, Tensor]
+Bound = Literal["exact", "dequantized", "elbo", "iwae-k"]
+OptimizerFactory = Callable[[Iterable], Optimizer]
+Split = Literal["train", "val", "test"]
+
+
+class ImageData(LightningDataModule, ABC):
+    """A set of images in three fixed splits."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> ImageSpec:
+        """Known as soon as the object exists, before any download or decoding of the whole set."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hex digits over the pixels, labels and splits: two numbers are comparable only when these agree."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Short name for tables, e.g. ``digits``."""
+
+    @abstractmethod
+    def size(self, split: Split) -> int:
+        """Number of images of `split`."""
+
+    @abstractmethod
+    def batches(self, split: Split, batch_size: int, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
+        """Images `start` to `stop` of `split`, in their fixed order, without augmentation, as CPU batches."""
+
+
+class ImageModule(LightningModule, ABC):
+    """Anything that trains on batches of images.
+
+    Args:
+        spec: of the training images; linked from the data by the command line.
+        schedule: factor on every optimizer's learning rate, a function of images seen (None: constant).
+    """
+
+    #: keys of the batch that `sample` needs as its condition; empty for an unconditional model
+    condition_keys: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, spec: ImageSpec, schedule: Schedule | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.schedule = schedule or Constant()
+        #: training images seen by all processes together: the x axis of every chart and schedule
+        self.images_seen = 0
+        # The arguments as the config spelled them (plain values): a checkpoint rebuilds its model from itself.
+        self.save_hyperparameters(logger=False)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The part whose weights an exponential moving average follows; samples are drawn from it."""
+        return self
+
+    def count(self, batch: Batch) -> None:
+        """Add this batch, on all processes, to `images_seen`; called at the end of every training step."""
+        self.images_seen += len(batch["image"]) * self.trainer.world_size
+
+    def apply_schedule(self) -> None:
+        """Set every optimizer's learning rate to its initial value times the schedule's factor."""
+        factor = self.schedule.factor(self.images_seen)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["images_seen"] = self.images_seen
+        if "hyper_parameters" in checkpoint:
+            checkpoint["hyper_parameters"] = {
+                **checkpoint["hyper_parameters"],
+                "spec": dataclasses.asdict(self.spec),
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.images_seen = checkpoint["images_seen"]
+
+    def noise(self, *shape: int, generator: Generator | None = None) -> Tensor:
+        """Standard normal float32 of `shape` on this module's device; drawn where `generator` lives, the CPU by
+        default, so that one seed gives one set of samples on every device."""
+        device = generator.device if generator is not None else self.device
+        return torch.randn(*shape, generator=generator, device=device).to(self.device)
+
+
+class GenerativeModule(ImageModule):
+    """A model that makes images."""
+
+    @abstractmethod
+    def sample(
+        self,
+        n: int,
+        condition: Batch | None = None,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Draw `n` images.
+
+        Args:
+            n: number of images.
+            condition: a batch of n rows without ``image``, for models with `condition_keys`.
+            temperature: scale of the noise, 1 for the model as trained; 0 < temperature.
+            generator: source of all randomness; the same seed gives the same images bit for bit.
+
+        Returns:
+            uint8 (n, C, H, W), values 0..levels-1.
+        """
+
+
+class LikelihoodModule(GenerativeModule):
+    """A model with a (bound on the) log-likelihood of the discrete image. Training is written once, here.
+
+    Args:
+        spec: see `ImageModule`.
+        optimizer: called with the parameters, e.g. ``{class_path: torch.optim.Adam, init_args: {lr: 1e-3}}``.
+        schedule: see `ImageModule`.
+    """
+
+    #: what `log_prob` is: "exact"; "dequantized" and "elbo" are stochastic lower bounds
+    bound: ClassVar[Bound]
+
+    def __init__(self, spec: ImageSpec, optimizer: OptimizerFactory, schedule: Schedule | None = None) -> None:
+        super().__init__(spec, schedule)
+        self.optimizer_factory = optimizer
+
+    @abstractmethod
+    def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        """uint8 (B, C, H, W) -> (B,) nats of the discrete image, or a lower bound as `bound` says."""
+
+    def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        """(B,) nats to minimise in training: the negative log-likelihood unless the paper trains on another."""
+        return -self.log_prob(image, condition)
+
+    @final
+    def bits_per_dim(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        """(B,) bits per dimension, -log2 p(image) / (C*H*W)."""
+        return self.to_bits(-self.log_prob(image, condition))
+
+    @final
+    def to_bits(self, nats: Tensor) -> Tensor:
+        """Nats per image -> bits per dimension."""
+        return nats / (self.spec.dims * math.log(2.0))
+
+    @final
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.apply_schedule()
+        nats = self.objective(batch["image"], _condition(batch)).mean()
+        self.log("train/bits_per_dim", self.to_bits(nats.detach()), prog_bar=True, batch_size=len(batch["image"]))
+        self.count(batch)
+        # Descend in bits/dim: gradients, and so clipping thresholds, keep their size across resolutions.
+        return self.to_bits(nats)
+
+    @final
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        bits = self.bits_per_dim(batch["image"], _condition(batch))
+        self.log("val/bits_per_dim", bits.mean(), batch_size=len(bits), sync_dist=True, on_epoch=True)
+
+    @final
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer_factory(self.parameters())
+
+
+class LatentModule(ABC):
+    """A model with a vector code per image."""
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) -> float (B, Z); deterministic (the mean of a stochastic code)."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """float (B, Z) -> uint8 (B, C, H, W); deterministic."""
+
+
+class CompletionModule(ABC):
+    """A model that fills in the missing part of an image."""
+
+    @abstractmethod
+    def complete(self, image: Tensor, known: Tensor, generator: Generator | None = None) -> Tensor:
+        """uint8 (B, C, H, W), bool (B, 1, H, W), True where the pixel is given -> uint8 (B, C, H, W) that agrees
+        with `image` on the known pixels."""
+
+
+class TranslationModule(ImageModule):
+    """A model from a source image to a target image."""
+
+    @abstractmethod
+    def translate(self, source: Tensor) -> Tensor:
+        """uint8 (B, C', h, w) -> uint8 (B, C, H, W)."""
+
+
+class AdversarialModule(GenerativeModule):
+    """Alternating optimisation of a generator against a discriminator: Goodfellow et al. 2014, Algorithm 1.
+
+    A subclass sets `generator` and `discriminator` (or critic) and defines both losses. Everything that Lightning
+    leaves to manual optimisation is owned here: the frozen opponent, critic steps, clipping, accumulation, the
+    schedule, and the average of gradients over processes.
+
+    Args:
+        spec: see `ImageModule`.
+        generator_optimizer: called with the generator's parameters.
+        discriminator_optimizer: called with the discriminator's parameters.
+        schedule: see `ImageModule`; applies to both optimizers.
+        critic_steps: discriminator steps, each on its own batch, per generator step (k in Algorithm 1), 1 or more.
+        accumulate: batches whose gradients are averaged before each optimizer step, 1 or more.
+        clip: largest gradient norm of each network (None: no clipping).
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        generator_optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+        critic_steps: int = 1,
+        accumulate: int = 1,
+        clip: float | None = None,
+    ) -> None:
+        for name, value in (("critic_steps", critic_steps), ("accumulate", accumulate)):
+            if value < 1:
+                raise UserError(f"model.{name} is {value}: want 1 or more")
+        super().__init__(spec, schedule)
+        self.automatic_optimization = False
+        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+        self.critic_steps, self.accumulate, self.clip = critic_steps, accumulate, clip
+        self.batches_seen = 0  # not batch_idx: the count of critic steps must not start anew with each epoch
+
+    @abstractmethod
+    def discriminator_loss(self, batch: Batch) -> Tensor:
+        """Scalar that the discriminator minimises; the generator is frozen while it is computed."""
+
+    @abstractmethod
+    def generator_loss(self, batch: Batch) -> Tensor:
+        """Scalar that the generator minimises; the discriminator is frozen while it is computed."""
+
+    @property
+    def averaged(self) -> nn.Module:
+        return self.generator
+
+    @final
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        self.apply_schedule()
+        generator_optimizer, discriminator_optimizer = self.optimizers()
+        self.batches_seen += 1
+        full = self.batches_seen % self.accumulate == 0
+
+        with _frozen(self.generator):
+            loss = self.discriminator_loss(batch)
+            self._descend(loss, self.discriminator, discriminator_optimizer, full)
+        logs = {"train/loss_d": loss.detach()}
+
+        # The generator learns on the last `accumulate` batches of every `critic_steps` discriminator steps.
+        if (self.batches_seen - 1) // self.accumulate % self.critic_steps == self.critic_steps - 1:
+            with _frozen(self.discriminator):
+                loss = self.generator_loss(batch)
+                self._descend(loss, self.generator, generator_optimizer, full)
+            logs["train/loss_g"] = loss.detach()
+
+        self.log_dict(logs, prog_bar=True, batch_size=len(batch["image"]))
+        self.count(batch)
+
+    def _descend(self, loss: Tensor, network: nn.Module, optimizer: Any, full: bool) -> None:
+        """One backward pass; where the accumulation is `full`, one optimizer step of `network`."""
+        with self._unsynchronised():
+            self.manual_backward(loss / self.accumulate)
+        if full:
+            self._average_gradients(network)
+            optimizer.step()
+            optimizer.zero_grad()
+
+    @contextmanager
+    def _unsynchronised(self) -> Iterator[None]:
+        # DDP's reducer waits for a gradient of every parameter of the module, but each of our two backward passes
+        # reaches one network only, so under plain `ddp` it would stop. We average the gradients ourselves.
+        if isinstance(self.trainer.model, nn.parallel.DistributedDataParallel):
+            with self.trainer.model.no_sync():
+                yield
+        else:
+            yield
+
+    def _average_gradients(self, network: nn.Module) -> None:
+        if self.trainer.world_size == 1:
+            return
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        torch.distributed.all_reduce(flat)
+        flat /= self.trainer.world_size
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # After the precision plugin has unscaled the gradients, so the threshold means the same at every precision.
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip)
+
+    @final
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            self.generator_optimizer(self.generator.parameters()),
+            self.discriminator_optimizer(self.discriminator.parameters()),
+        ]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["batches_seen"] = self.batches_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.batches_seen = checkpoint["batches_seen"]
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """The opponent: gradients flow through it to its input, but not into its weights."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    for p in learning:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in learning:
+            p.requires_grad_(True)
+
+
+def _condition(batch: Batch) -> Batch:
+    return {key: value for key, value in batch.items() if key != "image"}
+
+
+def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
+    """Rebuild a model from its checkpoint alone, on the CPU, in eval mode.
+
+    Args:
+        path: a checkpoint that `lightning-gen fit` wrote.
+        averaged: take the moving average of the weights where the checkpoint has one.
+
+    Raises:
+        UserError: no such file, not a checkpoint, or one that does not say how its model is built.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint {path} does not exist")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        class_path = checkpoint["hyper_parameters"]["_class_path"]
+    except Exception as error:
+        raise UserError(f"checkpoint {path} cannot be read ({type(error).__name__}): want one written by fit") from error
+    _check_trusted(checkpoint["hyper_parameters"])
+    module = getattr(importlib.import_module(class_path.rpartition(".")[0]), class_path.rpartition(".")[2])
+    model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    if averaged and "average" in checkpoint:
+        model.averaged.load_state_dict(checkpoint["average"], strict=False)
+    return model.eval()
+
+
+def _check_trusted(value: Any) -> None:
+    """Refuse a checkpoint that names classes outside this project and torch: building it would run foreign code."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in ("class_path", "_class_path") and str(item).split(".")[0] not in ("lightning_gen", "torch"):
+                raise UserError(f"checkpoint names the class {item}: want lightning_gen or torch classes only")
+            _check_trusted(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_trusted(item)

@@ -1,0 +1,74 @@
+"""Atomic files: a reader sees the old content or the new content, never half of either, on any file system."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+__all__ = ["atomic_write", "read_json", "read_json_lines", "write_json", "write_png", "write_text"]
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`; on success flush it to disk and rename it over `path`.
+
+    On any exception (no disk space, an interrupt) the temporary file is removed and `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes 0600; a shared run folder must stay readable by the group
+        os.replace(name, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    with atomic_write(path) as stream:
+        stream.write(text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically. NaN and infinities are refused: JSON has no word for them."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read one JSON value."""
+    return json.loads(Path(path).read_text())
+
+
+def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
+    """Read one JSON object per line; a torn last line (a killed writer) is dropped, any other bad line raises."""
+    lines = Path(path).read_text().split("\n")
+    rows = [json.loads(line) for line in lines[:-1] if line]
+    with suppress(json.JSONDecodeError):
+        rows += [json.loads(lines[-1])] if lines[-1] else []
+    return rows
+
+
+def write_png(path: str | Path, image: np.ndarray) -> None:
+    """Write a uint8 picture (H, W) or (H, W, 3) as PNG, atomically."""
+    from PIL import Image
+
+    with atomic_write(path) as stream:
+        Image.fromarray(image).save(stream, format="PNG")

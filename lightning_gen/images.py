@@ -1,0 +1,120 @@
+"""The image spec, and the only place in the project that scales pixels.
+
+Images travel as uint8 (B, C, H, W) with values 0..levels-1. Three scalings exist, and no other:
+
+    signed   [-1, 1]   what networks see; level 0 is -1, level levels-1 is +1
+    unit     [0, 1)    what flows see: (image + u) / levels with u in [0, 1), a level is a bin of width 1/levels
+    display  0..255    what people see
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_gen.errors import UserError
+
+__all__ = ["ImageSpec", "from_signed", "from_unit", "grid", "to_display", "to_signed", "to_unit"]
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """What an image of a data set is: everything a model needs to know to be built.
+
+    Args:
+        channels: 1 for grey, 3 for colour.
+        height: pixels.
+        width: pixels.
+        levels: number of grey levels per channel, 2..256; pixel values are 0..levels-1. Bits/dim is honest only
+            when this is the true number (17 for the 8x8 digits, 2 for binarised pictures).
+        classes: number of classes of `label`, 0 where the set has none.
+        attributes: length A of the `attributes` vector, 0 where the set has none.
+    """
+
+    channels: int
+    height: int
+    width: int
+    levels: int = 256
+    classes: int = 0
+    attributes: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "height", "width"):
+            if getattr(self, name) < 1:
+                raise UserError(f"spec.{name} is {getattr(self, name)}: want at least 1")
+        if not 2 <= self.levels <= 256:
+            raise UserError(f"spec.levels is {self.levels}: want 2 to 256 (uint8 pixels)")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.height, self.width
+
+    @property
+    def dims(self) -> int:
+        """C*H*W, the number that bits/dim divides by."""
+        return self.channels * self.height * self.width
+
+    def check(self, image: Tensor) -> None:
+        """Raise where `image` is not uint8 (B, C, H, W) of this spec: a range mix-up becomes an error here."""
+        if image.dtype != torch.uint8:
+            raise UserError(f"image has dtype {image.dtype}: want torch.uint8 with values 0..{self.levels - 1}")
+        if tuple(image.shape[1:]) != self.shape:
+            raise UserError(f"image has shape {tuple(image.shape)}: want (B, {', '.join(map(str, self.shape))})")
+
+    def __str__(self) -> str:
+        return f"{self.channels}x{self.height}x{self.width}, {self.levels} levels"
+
+
+def to_signed(image: Tensor, levels: int) -> Tensor:
+    """uint8 levels -> float [-1, 1]."""
+    return image.float() * (2.0 / (levels - 1)) - 1.0
+
+
+def from_signed(x: Tensor, levels: int) -> Tensor:
+    """float [-1, 1] -> uint8 levels, rounded to the nearest and clamped."""
+    return ((x.float() + 1.0) * ((levels - 1) / 2.0)).round().clamp(0, levels - 1).to(torch.uint8)
+
+
+def to_unit(image: Tensor, levels: int, noise: Tensor | float = 0.5) -> Tensor:
+    """uint8 levels -> float [0, 1): (image + noise) / levels, noise in [0, 1) of the image's shape (0.5: bin centres)."""
+    return (image.float() + noise) / levels
+
+
+def from_unit(x: Tensor, levels: int) -> Tensor:
+    """float [0, 1) -> uint8 levels: the bin each value falls in; values outside are clamped to the edge bins."""
+    return (x * levels).floor().clamp(0, levels - 1).to(torch.uint8)
+
+
+def to_display(image: Tensor, levels: int) -> Tensor:
+    """uint8 levels -> uint8 0..255."""
+    if levels == 256:
+        return image
+    return (image.float() * (255.0 / (levels - 1))).round().to(torch.uint8)
+
+
+def grid(image: Tensor, levels: int, columns: int = 8, cell: int = 64, gap: int = 2) -> Tensor:
+    """Arrange images as one picture for people.
+
+    Args:
+        image: uint8 (B, C, H, W), C in {1, 3}.
+        levels: of the image.
+        columns: images per row.
+        cell: each image is enlarged by a whole factor, without smoothing, to about this many pixels.
+        gap: pixels of white between images.
+
+    Returns:
+        uint8 (rows', columns', 3), values 0..255.
+    """
+    shown = to_display(image.detach().cpu(), levels)
+    if shown.shape[1] == 1:
+        shown = shown.expand(-1, 3, -1, -1)
+    factor = max(1, cell // max(shown.shape[2:]))
+    shown = shown.repeat_interleave(factor, 2).repeat_interleave(factor, 3).permute(0, 2, 3, 1)
+    count, height, width, _ = shown.shape
+    rows = -(-count // columns)
+    canvas = shown.new_full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), 255)
+    for i, picture in enumerate(shown):
+        top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
+        canvas[top : top + height, left : left + width] = picture
+    return canvas

@@ -1,0 +1,54 @@
+"""Learning-rate schedules over images seen: the same words mean the same for a GAN, a flow and a VAE.
+
+A schedule is a pure function of the number of images seen, so it survives resume, another batch size and another
+number of processes without any state.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+from lightning_gen.errors import UserError
+
+__all__ = ["Constant", "LinearDecay", "Schedule", "WarmupCosine"]
+
+
+class Schedule(ABC):
+    """A factor on the learning rate."""
+
+    @abstractmethod
+    def factor(self, images_seen: int) -> float:
+        """The factor, 0..1, after `images_seen` training images."""
+
+
+class Constant(Schedule):
+    """The learning rate as it is."""
+
+    def factor(self, images_seen: int) -> float:
+        return 1.0
+
+
+class LinearDecay(Schedule):
+    """1 until `start` images, then linearly to 0 at `end` images (SN-GAN, WGAN-GP: start 0)."""
+
+    def __init__(self, end: int, start: int = 0) -> None:
+        if end <= start:
+            raise UserError(f"schedule.end is {end}: want more than schedule.start, {start}")
+        self.start, self.end = start, end
+
+    def factor(self, images_seen: int) -> float:
+        return min(1.0, max(0.0, (self.end - images_seen) / (self.end - self.start)))
+
+
+class WarmupCosine(Schedule):
+    """Linear from 0 over `warmup` images, then half a cosine down to `floor` at `end` images."""
+
+    def __init__(self, end: int, warmup: int = 0, floor: float = 0.0) -> None:
+        if end <= warmup:
+            raise UserError(f"schedule.end is {end}: want more than schedule.warmup, {warmup}")
+        self.end, self.warmup, self.floor = end, warmup, floor
+
+    def factor(self, images_seen: int) -> float:
+        if images_seen < self.warmup:
+            return (images_seen + 1) / (self.warmup + 1)
+        progress = min(1.0, (images_seen - self.warmup) / (self.end - self.warmup))
+        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * progress))
