@@ -395,7 +395,7 @@ def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         class_path = checkpoint["hyper_parameters"]["_class_path"]
     except Exception as error:
-        raise UserError(f"checkpoint {path} cannot be read ({type(error).__name__}): want one written by fit") from error
+        raise UserError(f"checkpoint {path} cannot be read: want one that lightning-gen fit wrote") from error
     _check_trusted(checkpoint["hyper_parameters"])
     module = getattr(importlib.import_module(class_path.rpartition(".")[0]), class_path.rpartition(".")[2])
     model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)

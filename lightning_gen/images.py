@@ -77,7 +77,7 @@ def from_signed(x: Tensor, levels: int) -> Tensor:
 
 
 def to_unit(image: Tensor, levels: int, noise: Tensor | float = 0.5) -> Tensor:
-    """uint8 levels -> float [0, 1): (image + noise) / levels, noise in [0, 1) of the image's shape (0.5: bin centres)."""
+    """uint8 levels -> float [0, 1): (image + noise) / levels, noise in [0, 1) of its shape (0.5: bin centres)."""
     return (image.float() + noise) / levels
 
 

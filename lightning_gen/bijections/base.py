@@ -1,0 +1,40 @@
+"""The contract of a bijection, and composition."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Bijection", "Compose"]
+
+
+class Bijection(nn.Module, ABC):
+    """x <-> z with the log of |det dz/dx|, summed over all but the batch dimension."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (B, ...), context (B, K) or None -> z of the same number of elements, log|det| (B,) in nats."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """z -> x, so that ``inverse(forward(x)[0]) == x``."""
+
+
+class Compose(Bijection):
+    """The bijections one after the other."""
+
+    def __init__(self, *bijections: Bijection) -> None:
+        super().__init__()
+        self.bijections = nn.ModuleList(bijections)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = torch.zeros(len(x), device=x.device, dtype=x.dtype)
+        for bijection in self.bijections:
+            x, log_det = bijection(x, context)
+            total = total + log_det
+        return x, total
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        for bijection in reversed(self.bijections):
+            z = bijection.inverse(z, context)
+        return z

@@ -1,0 +1,69 @@
+"""The normalizing flow: exact density of the dequantized image (Dinh et al. 2017; Theis et al. 2016, Section 3.1)."""
+
+import math
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Generator, Tensor
+
+from lightning_gen.base import Batch, LatentModule, LikelihoodModule, OptimizerFactory
+from lightning_gen.bijections.base import Bijection
+from lightning_gen.distributions.posteriors import gaussian_log_prob
+from lightning_gen.images import ImageSpec, from_unit, to_unit
+from lightning_gen.schedules import Schedule
+
+__all__ = ["Flow"]
+
+
+@final
+class Flow(LikelihoodModule, LatentModule):
+    """x + u -> z ~ N(0, I): log P(x) >= E_u log p(x + u), p by the change of variables.
+
+    Args:
+        spec: of the images.
+        bijection: called with (spec).
+        optimizer: see `LikelihoodModule`.
+        schedule: see `ImageModule`.
+    """
+
+    bound = "dequantized"
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        bijection: Callable[[ImageSpec], Bijection],
+        optimizer: OptimizerFactory,
+        schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__(spec, optimizer, schedule)
+        self.bijection = bijection(spec)
+
+    def density(self, x: Tensor) -> Tensor:
+        """Unit image (B, C, H, W) in [0, 1) -> (B,) nats, the log density of the level-scaled image."""
+        z, log_det = self.bijection(x)
+        return gaussian_log_prob(z) + log_det - self.spec.dims * math.log(self.spec.levels)
+
+    def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        noise = torch.rand(image.shape, device=image.device)
+        return self.density(to_unit(image, self.spec.levels, noise))
+
+    def sample(
+        self,
+        n: int,
+        condition: Batch | None = None,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        return self.decode(temperature * self.noise(n, self.spec.dims, generator=generator))
+
+    def encode(self, image: Tensor) -> Tensor:
+        return self.bijection(to_unit(image, self.spec.levels))[0].flatten(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        shape = self._latent_shape()
+        return from_unit(self.bijection.inverse(z.view(len(z), *shape)), self.spec.levels)
+
+    @torch.no_grad()
+    def _latent_shape(self) -> torch.Size:
+        return self.bijection(torch.full((1, *self.spec.shape), 0.5, device=self.device))[0].shape[1:]

@@ -1,0 +1,47 @@
+"""Small networks that map one half of a coupling to the parameters of the other."""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ConvConditioner", "MLPConditioner"]
+
+
+class ConvConditioner(nn.Module):
+    """Residual 3x3 convolutions (B, C, H, W) -> (B, out, H, W); zero at start, so a coupling starts as the identity."""
+
+    def __init__(self, channels: int, out: int, width: int = 64, blocks: int = 2) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, width, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(width, width, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(width, width, 3, padding=1),
+            )
+            for _ in range(blocks)
+        )
+        self.head = nn.Conv2d(width, out, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.stem(x)
+        for block in self.blocks:
+            h = h + block(h)
+        return self.head(torch.relu(h))
+
+
+class MLPConditioner(nn.Module):
+    """(B, D) and context (B, K) -> (B, out); zero at start."""
+
+    def __init__(self, dim: int, context_dim: int, out: int, width: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(dim + context_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, out)
+        )
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        return self.layers(x if context is None else torch.cat([x, context], 1))
