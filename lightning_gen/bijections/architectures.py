@@ -34,7 +34,9 @@ class RealNVP(Compose):
         alpha: float = 0.05,
     ) -> None:
         if spec.height % 2**scales or spec.width % 2**scales:
-            raise UserError(f"scales is {scales}: want height {spec.height} and width {spec.width} divisible by 2^scales")
+            raise UserError(
+                f"scales is {scales}: want height {spec.height} and width {spec.width} divisible by 2^scales"
+            )
         channels = spec.channels
         layers: list[Bijection] = [Logit(alpha)]
         for _ in range(scales):

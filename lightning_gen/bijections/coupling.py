@@ -31,18 +31,18 @@ class CheckerboardCoupling(Bijection):
         super().__init__()
         self.net, self.odd = conditioner(channels, 2 * channels), odd
 
-    def _parameters(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         rows, columns = (torch.arange(n, device=x.device) for n in x.shape[2:])
         kept = ((rows[:, None] + columns + self.odd) % 2).to(x.dtype)
         log_scale, shift = _affine(self.net(x * kept))
         return log_scale * (1 - kept), shift * (1 - kept)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._parameters(x)
+        log_scale, shift = self._scale_and_shift(x)
         return x * log_scale.exp() + shift, log_scale.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        log_scale, shift = self._parameters(z)
+        log_scale, shift = self._scale_and_shift(z)
         return (z - shift) * (-log_scale).exp()
 
 

@@ -38,17 +38,17 @@ class GaussianPosterior(Posterior):
         super().__init__()
         self.head = nn.Linear(features, 2 * latent_dim)
 
-    def _parameters(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _gaussian(self, features: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = self.head(features).chunk(2, 1)
         return mean, log_scale.clamp(-7.0, 3.0)
 
     def rsample(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_scale = self._parameters(features)
+        mean, log_scale = self._gaussian(features)
         z = mean + log_scale.exp() * torch.randn_like(mean)
         return z, gaussian_log_prob(z, mean, log_scale)
 
     def mean(self, features: Tensor) -> Tensor:
-        return self._parameters(features)[0]
+        return self._gaussian(features)[0]
 
 
 class FlowPosterior(Posterior):

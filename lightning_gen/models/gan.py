@@ -45,9 +45,7 @@ class GAN(AdversarialModule):
         accumulate: int = 1,
         clip: float | None = None,
     ) -> None:
-        super().__init__(
-            spec, generator_optimizer, discriminator_optimizer, schedule, critic_steps, accumulate, clip
-        )
+        super().__init__(spec, generator_optimizer, discriminator_optimizer, schedule, critic_steps, accumulate, clip)
         self.latent_dim, self.loss = latent_dim, loss
         self.generator, self.discriminator = generator(spec, latent_dim), discriminator(spec)
 

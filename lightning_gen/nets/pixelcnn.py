@@ -56,7 +56,9 @@ class GatedPixelCNN(nn.Module):
         dropout: before the output head, 0..1.
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 64, layers: int = 6, kernel: int = 5, dropout: float = 0.0) -> None:
+    def __init__(
+        self, spec: ImageSpec, width: int = 64, layers: int = 6, kernel: int = 5, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             _GatedLayer(spec.channels if i == 0 else width, width, kernel, first=i == 0) for i in range(layers)

@@ -1,0 +1,46 @@
+"""Exponential moving average of the part of a model that samples."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_gen.base import ImageModule
+
+__all__ = ["WeightAverage"]
+
+
+class WeightAverage(Callback):
+    """Follows `ImageModule.averaged` (a GAN's generator alone) and puts the average into each checkpoint.
+
+    Args:
+        decay: per training batch, 0..1 (0.999: about the last thousand batches).
+    """
+
+    def __init__(self, decay: float = 0.995) -> None:
+        self.decay = decay
+        self.average: dict[str, torch.Tensor] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageModule)
+        device = pl_module.device
+        live = pl_module.averaged.state_dict()
+        self.average = {k: self.average.get(k, v).detach().clone().to(device) for k, v in live.items()}
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, ImageModule)
+        live = pl_module.averaged.state_dict()
+        # The average of very few steps should not remember the random start for long.
+        decay = min(self.decay, (1 + trainer.global_step) / (10 + trainer.global_step))
+        floats = [k for k, v in live.items() if v.is_floating_point()]
+        torch._foreach_lerp_([self.average[k] for k in floats], [live[k] for k in floats], 1 - decay)
+        for key, value in live.items():
+            if not value.is_floating_point():  # counters of batch norm are copied, not averaged
+                self.average[key].copy_(value)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["average"] = self.average
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.average = checkpoint["average"]
