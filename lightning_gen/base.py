@@ -13,7 +13,6 @@ A batch is ``{"image": uint8 (B, C, H, W), "label": int64 (B,), "attributes": fl
 same dict without ``image``.
 """
 
-import dataclasses
 import importlib
 import math
 from abc import ABC, abstractmethod
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
 import torch
+from jsonargparse.typing import register_type
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 Batch = dict[str, Tensor]
+# One value, not a group of arguments: the spec is linked from the data, and a checkpoint stores it as a plain dict.
+register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=lambda value: ImageSpec(**value))
 Bound = Literal["exact", "dequantized", "elbo", "iwae-k"]
 OptimizerFactory = Callable[[Iterable], Optimizer]
 Split = Literal["train", "val", "test"]
@@ -120,7 +122,7 @@ class ImageModule(LightningModule, ABC):
         if "hyper_parameters" in checkpoint:
             checkpoint["hyper_parameters"] = {
                 **checkpoint["hyper_parameters"],
-                "spec": dataclasses.asdict(self.spec),
+                "spec": self.spec.as_dict(),
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

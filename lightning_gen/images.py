@@ -7,8 +7,6 @@ Images travel as uint8 (B, C, H, W) with values 0..levels-1. Three scalings exis
     display  0..255    what people see
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -17,7 +15,6 @@ from lightning_gen.errors import UserError
 __all__ = ["ImageSpec", "from_signed", "from_unit", "grid", "to_display", "to_signed", "to_unit"]
 
 
-@dataclass(frozen=True)
 class ImageSpec:
     """What an image of a data set is: everything a model needs to know to be built.
 
@@ -31,19 +28,30 @@ class ImageSpec:
         attributes: length A of the `attributes` vector, 0 where the set has none.
     """
 
-    channels: int
-    height: int
-    width: int
-    levels: int = 256
-    classes: int = 0
-    attributes: int = 0
-
-    def __post_init__(self) -> None:
+    # Neither a dataclass nor @final: the configuration library takes those apart into required arguments.
+    def __init__(
+        self, channels: int, height: int, width: int, levels: int = 256, classes: int = 0, attributes: int = 0
+    ) -> None:
+        self.channels, self.height, self.width = channels, height, width
+        self.levels, self.classes, self.attributes = levels, classes, attributes
         for name in ("channels", "height", "width"):
             if getattr(self, name) < 1:
                 raise UserError(f"spec.{name} is {getattr(self, name)}: want at least 1")
-        if not 2 <= self.levels <= 256:
-            raise UserError(f"spec.levels is {self.levels}: want 2 to 256 (uint8 pixels)")
+        if not 2 <= levels <= 256:
+            raise UserError(f"spec.levels is {levels}: want 2 to 256 (uint8 pixels)")
+
+    def as_dict(self) -> dict[str, int]:
+        """Plain values, from which ``ImageSpec(**values)`` is the same spec."""
+        return dict(vars(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImageSpec) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"ImageSpec({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
 
     @property
     def shape(self) -> tuple[int, int, int]:

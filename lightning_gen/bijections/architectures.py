@@ -15,7 +15,7 @@ __all__ = ["PlanarStack", "RealNVP", "VectorRealNVP"]
 
 
 class RealNVP(Compose):
-    """RealNVP (Dinh et al. 2017, Section 3.6): per scale, `couplings` checkerboard layers, squeeze, three over channels.
+    """RealNVP (Dinh et al. 2017, Section 3.6): a scale is checkerboard layers, squeeze, three over channels.
 
     Args:
         spec: of the images; height and width divisible by 2**scales.

@@ -1,4 +1,4 @@
-"""The generative adversarial network: Goodfellow et al. 2014, Algorithm 1; DCGAN by its networks (Radford et al. 2016)."""
+"""The generative adversarial network (Goodfellow et al. 2014, Algorithm 1); DCGAN by its networks."""
 
 from collections.abc import Callable
 from typing import final
