@@ -121,6 +121,7 @@ def fit(arguments: list[str]) -> None:
         raise UserError(f"run.name is {run.name}: {folder} exists already, want a new name")
     if run.images < 1:
         raise UserError(f"run.images is {run.images}: want 1 or more")
+    cli.datamodule.train_dataloader()  # a set that cannot be loaded is refused before anything is written
     logger = RunFolderLogger(folder)
     logger.module = cli.model
     trainer = cli.trainer
