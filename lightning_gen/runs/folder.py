@@ -1,0 +1,57 @@
+"""The run folder is the truth: config.yaml, run.json, metrics.jsonl, samples/, checkpoints/."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from lightning_gen.base import ImageModule
+
+__all__ = ["RunFolderLogger"]
+
+
+class RunFolderLogger(Logger):
+    """Writes one JSON row per logging step, with images seen and wall time, to ``metrics.jsonl``.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.started = time.time()
+        self.module: ImageModule | None = None  # set before training: the source of the x axis
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def log_dir(self) -> str:
+        return str(self.folder)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """The configuration is in config.yaml."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        row: dict[str, Any] = {
+            "images_seen": self.module.images_seen if self.module else 0,
+            "seconds": round(time.time() - self.started, 3),
+        }
+        # A NaN stays visible as null instead of breaking every JSON reader.
+        row |= {k: float(v) if abs(float(v)) < float("inf") else None for k, v in metrics.items() if k != "epoch"}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / "metrics.jsonl", "a") as stream:
+            stream.write(json.dumps(row) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
