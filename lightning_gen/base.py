@@ -13,12 +13,10 @@ A batch is ``{"image": uint8 (B, C, H, W), "label": int64 (B,), "attributes": fl
 same dict without ``image``.
 """
 
-import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
 import torch
@@ -42,8 +40,8 @@ __all__ = [
     "LatentModule",
     "LikelihoodModule",
     "OptimizerFactory",
+    "Split",
     "TranslationModule",
-    "load_module",
 ]
 
 Batch = dict[str, Tensor]
@@ -379,40 +377,3 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 
 def _condition(batch: Batch) -> Batch:
     return {key: value for key, value in batch.items() if key != "image"}
-
-
-def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
-    """Rebuild a model from its checkpoint alone, on the CPU, in eval mode.
-
-    Args:
-        path: a checkpoint that `lightning-gen fit` wrote.
-        averaged: take the moving average of the weights where the checkpoint has one.
-
-    Raises:
-        UserError: no such file, not a checkpoint, or one that does not say how its model is built.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"checkpoint {path} does not exist")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        class_path = checkpoint["hyper_parameters"]["_class_path"]
-    except Exception as error:
-        raise UserError(f"checkpoint {path} cannot be read: want one that lightning-gen fit wrote") from error
-    _check_trusted(checkpoint["hyper_parameters"])
-    module = getattr(importlib.import_module(class_path.rpartition(".")[0]), class_path.rpartition(".")[2])
-    model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    if averaged and "average" in checkpoint:
-        model.averaged.load_state_dict(checkpoint["average"], strict=False)
-    return model.eval()
-
-
-def _check_trusted(value: Any) -> None:
-    """Refuse a checkpoint that names classes outside this project and torch: building it would run foreign code."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key in ("class_path", "_class_path") and str(item).split(".")[0] not in ("lightning_gen", "torch"):
-                raise UserError(f"checkpoint names the class {item}: want lightning_gen or torch classes only")
-            _check_trusted(item)
-    elif isinstance(value, list):
-        for item in value:
-            _check_trusted(item)

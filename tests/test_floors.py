@@ -3,17 +3,19 @@
 import ast
 from pathlib import Path
 
-GROUND = {"errors", "files", "images", "schedules"}
+GROUND = {"errors", "files", "images", "schedules", "arguments"}
 BELOW = {
     **dict.fromkeys((*GROUND, "nets", "losses", "bijections", "metrics", "base"), GROUND),
     "distributions": GROUND | {"bijections"},
     "data": GROUND | {"base"},
     "models": GROUND | {"base", "nets", "losses", "bijections", "distributions"},
+    "loading": GROUND | {"base"},
     "evaluation": GROUND | {"base", "metrics"},
     "callbacks": GROUND | {"base", "metrics", "evaluation"},
-    "tasks": GROUND | {"base", "metrics", "evaluation"},
-    "runs": GROUND | {"base"},
-    "launch": GROUND | {"base"},
+    "tasks": GROUND | {"base", "loading", "metrics", "evaluation"},
+    "runs": GROUND | {"base", "loading"},
+    "launch": GROUND | {"base", "loading"},
+    "fit": GROUND | {"base", "loading", "metrics", "evaluation", "callbacks", "runs"},
 }
 TORCH_ONLY = GROUND | {"nets", "losses", "bijections", "distributions", "metrics"}
 

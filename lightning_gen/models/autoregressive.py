@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from lightning_gen.base import Batch, CompletionModule, LikelihoodModule, OptimizerFactory
-from lightning_gen.distributions.likelihoods import categorical_log_prob, categorical_sample
+from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.schedules import Schedule
@@ -21,8 +21,9 @@ class Autoregressive(LikelihoodModule, CompletionModule):
 
     Args:
         spec: of the images; one channel.
-        net: called with (spec); signed image -> logits (B, levels, H, W) that see only earlier pixels.
+        net: called with (spec, P); signed image -> parameters (B, P, H, W) that see only earlier pixels.
         optimizer: see `LikelihoodModule`.
+        likelihood: of a pixel, called with (spec); it says P.
         schedule: see `ImageModule`.
     """
 
@@ -31,18 +32,20 @@ class Autoregressive(LikelihoodModule, CompletionModule):
     def __init__(
         self,
         spec: ImageSpec,
-        net: Callable[[ImageSpec], nn.Module],
+        net: Callable[[ImageSpec, int], nn.Module],
         optimizer: OptimizerFactory,
+        likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
         schedule: Schedule | None = None,
     ) -> None:
         if spec.channels != 1:
             raise UserError(f"data has {spec.channels} channels: Autoregressive wants 1 (grey images)")
         super().__init__(spec, optimizer, schedule)
-        self.net = net(spec)
+        self.likelihood = likelihood(spec)
+        self.net = net(spec, self.likelihood.parameters_per_pixel)
 
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        logits = self.net(to_signed(image, self.spec.levels))
-        return categorical_log_prob(logits, image).flatten(1).sum(1)
+        raw = self.net(to_signed(image, self.spec.levels))
+        return self.likelihood.log_prob(raw, image).flatten(1).sum(1)
 
     def sample(
         self,
@@ -61,11 +64,12 @@ class Autoregressive(LikelihoodModule, CompletionModule):
     @torch.no_grad()
     def _fill(self, image: Tensor, known: Tensor, temperature: float, generator: Generator | None) -> Tensor:
         device = generator.device if generator is not None else self.device
-        uniform = torch.rand(image.shape, generator=generator, device=device).to(self.device)
+        shape = (len(image), self.likelihood.draws, *self.spec.shape[1:])
+        uniform = torch.rand(shape, generator=generator, device=device).to(self.device)
         for row in range(self.spec.height):
             for column in range(self.spec.width):
-                logits = self.net(to_signed(image, self.spec.levels))[:, :, row, column]
-                drawn = categorical_sample(logits, self.spec, uniform[:, :, row, column], temperature)
-                here = image[:, :, row, column]
-                image[:, :, row, column] = torch.where(known[:, :, row, column], here, drawn)
+                here = (..., slice(row, row + 1), slice(column, column + 1))
+                raw = self.net(to_signed(image, self.spec.levels))[here]
+                drawn = self.likelihood.sample(raw, uniform[here], temperature)
+                image[here] = torch.where(known[here], image[here], drawn)
         return image

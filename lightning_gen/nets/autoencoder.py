@@ -26,9 +26,9 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """z (B, Z) -> logits (B, C*levels, H, W)."""
+    """z (B, Z) -> parameters of the likelihood (B, out, H, W)."""
 
-    def __init__(self, spec: ImageSpec, latent_dim: int, width: int = 32) -> None:
+    def __init__(self, spec: ImageSpec, latent_dim: int, out: int, width: int = 32) -> None:
         super().__init__()
         stages = min(halvings(spec.height), halvings(spec.width))
         top, height, columns = width << stages, spec.height >> stages, spec.width >> stages
@@ -40,7 +40,7 @@ class ConvDecoder(nn.Module):
         for i in reversed(range(stages)):
             layers += [nn.ConvTranspose2d(width << (i + 1), width << i, 4, 2, 1), nn.SiLU()]
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, spec.channels * spec.levels, 1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, out, 1))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)

@@ -46,10 +46,11 @@ class _GatedLayer(nn.Module):
 
 
 class GatedPixelCNN(nn.Module):
-    """Signed image (B, 1, H, W) -> logits (B, levels, H, W); logits at a pixel see only the pixels before it.
+    """Signed image (B, 1, H, W) -> parameters (B, out, H, W); those of a pixel see only the pixels before it.
 
     Args:
         spec: of the images.
+        out: P of the likelihood.
         width: channels of each stack.
         layers: gated layers, the first with mask A.
         kernel: odd, of the first layer and the others.
@@ -57,7 +58,7 @@ class GatedPixelCNN(nn.Module):
     """
 
     def __init__(
-        self, spec: ImageSpec, width: int = 64, layers: int = 6, kernel: int = 5, dropout: float = 0.0
+        self, spec: ImageSpec, out: int, width: int = 64, layers: int = 6, kernel: int = 5, dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
@@ -68,7 +69,7 @@ class GatedPixelCNN(nn.Module):
             nn.Dropout(dropout),
             nn.Conv2d(width, 2 * width, 1),
             nn.ReLU(),
-            nn.Conv2d(2 * width, spec.channels * spec.levels, 1),
+            nn.Conv2d(2 * width, out, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:

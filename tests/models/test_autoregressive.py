@@ -15,7 +15,7 @@ from lightning_gen.nets.pixelcnn import GatedPixelCNN
 @pytest.mark.parametrize("training", [True, False])
 def test_gated_pixelcnn_is_causal_and_sees_everything_before(training):
     torch.manual_seed(0)
-    net = GatedPixelCNN(ImageSpec(1, 6, 6, 3), width=8, layers=6, kernel=5).double().train(training)
+    net = GatedPixelCNN(ImageSpec(1, 6, 6, 3), 3, width=8, layers=6, kernel=5).double().train(training)
     x = torch.rand(1, 1, 6, 6, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(
         lambda flat: net(flat.view(1, 1, 6, 6))[0].sum(0).flatten(), x.flatten()

@@ -1,0 +1,55 @@
+"""The parser of every command but `fit`: its errors are one plain line, and it knows the arguments commands share."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from lightning_gen.errors import UserError
+
+__all__ = ["Arguments", "fraction", "natural", "positive"]
+
+
+class Arguments(argparse.ArgumentParser):
+    """An `argparse` parser of ``lightning-gen NAME`` that raises `UserError` where the user is wrong.
+
+    Args:
+        name: of the command.
+        description: shown by ``--help``.
+    """
+
+    def __init__(self, name: str, description: str | None) -> None:
+        super().__init__(prog=f"lightning-gen {name}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+    def run(self) -> None:
+        """Add ``RUN``, a run folder, and ``--checkpoint``, which of its checkpoints."""
+        self.add_argument("run", type=Path, help="run folder")
+        self.add_argument("--checkpoint", choices=["last", "best"], default="last", help="which one of the run (last)")
+
+    def seed(self) -> None:
+        """Add ``--seed``."""
+        self.add_argument("--seed", type=natural, default=0, help="of all randomness (0)")
+
+
+def _number(kind: Callable[[str], float], holds: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not holds(value):
+            raise argparse.ArgumentTypeError(f"{text!r} given: want {wanted}")
+        return value
+
+    return parse
+
+
+#: a whole number, 1 or more
+positive = _number(int, lambda value: value >= 1, "a whole number, 1 or more")
+#: a whole number, 0 or more
+natural = _number(int, lambda value: value >= 0, "a whole number, 0 or more")
+#: a number above 0, such as a temperature
+fraction = _number(float, lambda value: value > 0, "a number above 0")

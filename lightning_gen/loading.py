@@ -1,0 +1,90 @@
+"""Rebuild what a run left behind: the model from its checkpoint alone, the data from the run's config."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from lightning_gen.base import ImageData, ImageModule
+from lightning_gen.errors import UserError
+
+__all__ = ["checkpoint_path", "load_data", "load_module", "load_run"]
+
+
+def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule, ImageData]:
+    """The model, in eval mode with averaged weights, and the data it was trained on.
+
+    Args:
+        folder: of the run.
+        checkpoint: "last" or "best".
+
+    Raises:
+        UserError: the folder is not a run, or has no such checkpoint.
+    """
+    path = checkpoint_path(folder, checkpoint)
+    return load_module(path), load_data(Path(folder) / "config.yaml")
+
+
+def checkpoint_path(folder: str | Path, checkpoint: str = "last") -> Path:
+    """``folder/checkpoints/NAME.ckpt``; raises `UserError` where there is none."""
+    path = Path(folder) / "checkpoints" / f"{checkpoint}.ckpt"
+    if not path.is_file():
+        raise UserError(f"run {folder} has no checkpoints/{checkpoint}.ckpt: want the folder of a finished run")
+    return path
+
+
+def load_data(config: str | Path) -> ImageData:
+    """The data set of the section ``data`` of a YAML file.
+
+    Raises:
+        UserError: no such file, or no data set in it.
+    """
+    from jsonargparse import ArgumentParser
+
+    if not Path(config).is_file():
+        raise UserError(f"config {config} does not exist")
+    section = OmegaConf.to_container(OmegaConf.load(config), resolve=True).get("data")
+    if section is None:
+        raise UserError(f"config {config} has no section data: want data: {{class_path: ..., init_args: ...}}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(ImageData, "data")
+    return parser.instantiate_classes(parser.parse_object({"data": section})).data
+
+
+def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
+    """Rebuild a model from its checkpoint alone, on the CPU, in eval mode.
+
+    Args:
+        path: a checkpoint that `lightning-gen fit` wrote.
+        averaged: take the moving average of the weights where the checkpoint has one.
+
+    Raises:
+        UserError: no such file, not a checkpoint, or one that does not say how its model is built.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint {path} does not exist")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        class_path = checkpoint["hyper_parameters"]["_class_path"]
+    except Exception as error:
+        raise UserError(f"checkpoint {path} cannot be read: want one that lightning-gen fit wrote") from error
+    _check_trusted(checkpoint["hyper_parameters"])
+    module = getattr(importlib.import_module(class_path.rpartition(".")[0]), class_path.rpartition(".")[2])
+    model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    if averaged and "average" in checkpoint:
+        model.averaged.load_state_dict(checkpoint["average"], strict=False)
+    return model.eval()
+
+
+def _check_trusted(value: Any) -> None:
+    """Refuse a checkpoint that names classes outside this project and torch: building it would run foreign code."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in ("class_path", "_class_path") and str(item).split(".")[0] not in ("lightning_gen", "torch"):
+                raise UserError(f"checkpoint names the class {item}: want lightning_gen or torch classes only")
+            _check_trusted(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_trusted(item)
