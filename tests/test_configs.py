@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lightning_gen.cli import main
+from lightning_gen.evaluation import sample_blocks
 from lightning_gen.fit import build
 from lightning_gen.fit import main as fit
 from lightning_gen.loading import load_module
-from lightning_gen.evaluation import sample_blocks
 
 CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name != "data")
 
