@@ -1,5 +1,7 @@
 """Exponential moving average of the part of a model that samples."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -7,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_gen.base import ImageModule
 
-__all__ = ["WeightAverage"]
+__all__ = ["WeightAverage", "averaged_weights"]
 
 
 class WeightAverage(Callback):
@@ -44,3 +46,23 @@ class WeightAverage(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.average = checkpoint["average"]
+
+
+@contextmanager
+def averaged_weights(trainer: Trainer, module: ImageModule) -> Iterator[None]:
+    """Inside, `module` is in eval mode with the averaged weights; the live ones always come back, bit for bit.
+
+    Without a `WeightAverage` among the trainer's callbacks the live weights serve. Call it on every process.
+    """
+    averages = [callback.average for callback in trainer.callbacks if isinstance(callback, WeightAverage)]
+    part, training = module.averaged, module.training
+    live = {key: value.detach().clone() for key, value in part.state_dict().items()} if averages else {}
+    module.eval()
+    try:
+        for average in averages:
+            part.load_state_dict(average)
+        yield
+    finally:
+        if averages:
+            part.load_state_dict(live)
+        module.train(training)

@@ -1,4 +1,4 @@
-"""What is kept of a run at marks of images seen: sample grids and checkpoints; and where the run ends."""
+"""What happens at marks of images seen: sample grids, and the end of the run."""
 
 from pathlib import Path
 from typing import Any
@@ -7,30 +7,45 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_gen.base import GenerativeModule, ImageModule
+from lightning_gen.callbacks.average import averaged_weights
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
 
-__all__ = ["ImageBudget", "SampleGrids"]
+__all__ = ["ImageBudget", "ImageMarks", "SampleGrids"]
+
+
+class ImageMarks:
+    """The marks at every `every` images seen: `due` is true once at each, whatever the batch size.
+
+    Args:
+        every: images between marks; 0: no marks.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every = self.next = every
+
+    def due(self, images_seen: int) -> bool:
+        """Whether a mark has been passed since the last one."""
+        if not self.every or images_seen < self.next:
+            return False
+        self.next = (images_seen // self.every + 1) * self.every
+        return True
 
 
 class ImageBudget(Callback):
-    """Ends training after `images` training images, for every family alike, and keeps the last checkpoint.
+    """Ends training after `images` training images, for every family alike.
 
     Args:
         images: budget, 1 or more.
-        folder: of the run.
     """
 
-    def __init__(self, images: int, folder: Path) -> None:
-        self.images, self.folder = images, folder
+    def __init__(self, images: int) -> None:
+        self.images = images
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
         if pl_module.images_seen >= self.images:
             trainer.should_stop = True
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
 
 
 class SampleGrids(Callback):
@@ -38,33 +53,36 @@ class SampleGrids(Callback):
 
     Args:
         folder: of the run.
-        every: images between grids.
+        every: images between grids; 0: at the end only.
         count: images in a grid.
         seed: of the noise; the same in every grid, so that grids can be flipped through.
     """
 
-    def __init__(self, folder: Path, every: int, count: int = 64, seed: int = 0) -> None:
-        self.folder, self.every, self.count, self.seed = folder, every, count, seed
-        self.next = every
+    def __init__(self, folder: Path, every: int = 0, count: int = 64, seed: int = 0) -> None:
+        self.folder, self.count, self.seed = folder, count, seed
+        self.marks = ImageMarks(every)
+        self.written = -1
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, GenerativeModule)
-        if pl_module.images_seen >= self.next:
-            self.next = (pl_module.images_seen // self.every + 1) * self.every
+        if isinstance(pl_module, GenerativeModule) and self.marks.due(pl_module.images_seen):
             self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, GenerativeModule)
-        self._write(trainer, pl_module)
+        if isinstance(pl_module, GenerativeModule) and self.written != pl_module.images_seen:
+            self._write(trainer, pl_module)
 
     @torch.no_grad()
     def _write(self, trainer: Trainer, module: GenerativeModule) -> None:
-        if not trainer.is_global_zero or module.condition_keys:
+        self.written = module.images_seen
+        if not trainer.is_global_zero:
             return
-        training = module.training
-        module.eval()
-        generator = torch.Generator().manual_seed(self.seed)
-        samples = module.sample(self.count, generator=generator)
-        module.train(training)
+        with averaged_weights(trainer, module):
+            samples = module.sample(self.count, generator=torch.Generator().manual_seed(self.seed))
         picture = grid(samples, module.spec.levels).numpy()
         write_png(self.folder / "samples" / f"{module.images_seen:010d}.png", picture)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"next": self.marks.next, "written": self.written}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.marks.next, self.written = state_dict["next"], state_dict["written"]

@@ -1,0 +1,67 @@
+"""One line of progress for every family: images seen, losses or bits/dim, images per second, time left."""
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from lightning_gen.base import ImageModule
+
+__all__ = ["ImageProgress"]
+
+
+class ImageProgress(Callback):
+    """A bar over images seen on a terminal, a plain line every so often in a log file.
+
+    Args:
+        images: budget of the run.
+        seconds: between two plain lines where the output is no terminal; 0: none.
+    """
+
+    def __init__(self, images: int, seconds: float = 30.0) -> None:
+        self.images, self.seconds = images, seconds
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        self.shown = self.began = 0.0
+        self.first = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageModule)
+        self.began, self.shown, self.first = time.monotonic(), time.monotonic(), pl_module.images_seen
+        if trainer.is_global_zero and sys.stderr.isatty():
+            columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
+            self.bar = Progress(*columns, refresh_per_second=4)
+            self.task = self.bar.add_task("", total=self.images, completed=self.first)
+            self.bar.start()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, ImageModule)
+        now = time.monotonic()
+        # Reading a metric waits for the device: a few times a second on a terminal, rarely in a log file.
+        pause = 0.25 if self.bar else self.seconds
+        if not trainer.is_global_zero or not pause or now - self.shown < pause:
+            return
+        self.shown = now
+        line = self._line(trainer, pl_module, now)
+        if self.bar:
+            self.bar.update(self.task, completed=pl_module.images_seen, description=line)
+        else:
+            print(f"{trainer.default_root_dir}: {line}", file=sys.stderr, flush=True)
+
+    def _line(self, trainer: Trainer, module: ImageModule, now: float) -> str:
+        rate = (module.images_seen - self.first) / max(now - self.began, 1e-9)
+        values = [f"{key.removeprefix('train/')} {float(v):.3f}" for key, v in trainer.progress_bar_metrics.items()]
+        return ", ".join([f"{module.images_seen:,} of {self.images:,} images", *values, f"{rate:,.0f} img/s"])
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
