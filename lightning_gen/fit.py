@@ -13,6 +13,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning_gen import __version__
 from lightning_gen.base import ImageData, ImageModule
 from lightning_gen.callbacks.average import WeightAverage
+from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_json, write_text
@@ -67,6 +68,7 @@ def build(arguments: list[str]) -> Any:
         "logger": False,
         "enable_checkpointing": False,
         "enable_model_summary": False,
+        "enable_progress_bar": False,
         "limit_val_batches": 0,
         "log_every_n_steps": 20,
     }
@@ -109,7 +111,8 @@ def main(arguments: list[str]) -> None:
     trainer.callbacks += [
         WeightAverage(run.average),
         SampleGrids(folder, run.grid_every),
-        ImageBudget(run.images, folder),
+        ImageBudget(run.images),
+        ImageProgress(run.images),
     ]
     write_text(folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
     about = {
@@ -124,4 +127,5 @@ def main(arguments: list[str]) -> None:
     }
     write_json(folder / "run.json", about)
     trainer.fit(cli.model, datamodule=cli.datamodule)
+    trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
     print(f"{folder}: {cli.model.images_seen} images seen")
