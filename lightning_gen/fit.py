@@ -17,6 +17,7 @@ from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_json, write_text
+from lightning_gen.plain import plain_line
 from lightning_gen.runs.folder import RunFolderLogger
 
 __all__ = ["Run", "build", "main"]
@@ -90,9 +91,7 @@ def build(arguments: list[str]) -> Any:
     except UserError:
         raise
     except (argparse.ArgumentError, argparse.ArgumentTypeError, ValueError, TypeError) as error:
-        # The useful line of a union's noise is its last one.
-        lines = [line.strip(" -") for line in str(error).splitlines() if line.strip(" -")]
-        raise UserError(f"configuration: {lines[0]} {lines[-1] if len(lines) > 1 else ''}".strip()) from error
+        raise UserError(f"configuration: {plain_line(str(error))}") from error
 
 
 def main(arguments: list[str]) -> None:
