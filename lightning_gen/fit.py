@@ -1,9 +1,14 @@
 """``lightning-gen fit``: configuration -> model, data, trainer -> a run folder."""
 
 import argparse
+import logging
 import os
 import platform
+import subprocess
+import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +36,27 @@ class Run:
         name: of the folder below `root`; must be new.
         root: where run folders lie.
         images: training images, all processes together.
-        grid_every: images between sample grids.
-        average: decay of the weight average per batch.
+        grid_every: images between sample grids; 0: at the end only.
+        average: decay of the weight average per batch, 0 to 1.
+        compile: compile each network of the model (torch.compile).
+        channels_last: keep pictures and weights in channels-last order, faster on many devices.
     """
 
     name: str = "run"
     root: str = "runs"
     images: int = 20000
-    grid_every: int = 10000
+    grid_every: int = 0
     average: float = 0.995
+    compile: bool = False
+    channels_last: bool = False
 
     def __post_init__(self) -> None:
         if self.images < 1:
             raise UserError(f"run.images is {self.images}: want 1 or more")
+        if not 0 <= self.average < 1:
+            raise UserError(f"run.average is {self.average}: want 0 to 1, without 1")
+        if not self.name or Path(self.name).name != self.name:
+            raise UserError(f"run.name is {self.name!r}: want the name of one folder")
 
     @property
     def folder(self) -> Path:
@@ -97,34 +110,76 @@ def build(arguments: list[str]) -> Any:
 def main(arguments: list[str]) -> None:
     """Train from configuration into a new run folder."""
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    _silence()
     cli = build(arguments)
     run: Run = cli.config_init.run
-    folder = run.folder
-    if folder.exists():
-        raise UserError(f"run.name is {run.name}: {folder} exists already, want a new name")
-    cli.datamodule.train_dataloader()  # a set that cannot be loaded is refused before anything is written
-    logger = RunFolderLogger(folder)
+    if run.folder.exists():
+        raise UserError(f"run.name is {run.name}: {run.folder} exists already, want a new name")
+    next(iter(cli.datamodule.batches("train", 1)))  # a set that cannot be read is refused before anything is written
+    logger = RunFolderLogger(run.folder)
     logger.module = cli.model
     trainer = cli.trainer
     trainer.loggers = [logger]
     trainer.callbacks += [
         WeightAverage(run.average),
-        SampleGrids(folder, run.grid_every),
+        SampleGrids(run.folder, run.grid_every),
         ImageBudget(run.images),
-        ImageProgress(run.images),
+        ImageProgress(run.name, run.images),
     ]
-    write_text(folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
-    about = {
-        "version": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "seed": cli.config.seed_everything,
+    if run.channels_last:
+        cli.model.to(memory_format=torch.channels_last)
+    if run.compile:
+        for network in cli.model.children():
+            network.compile()
+    if trainer.is_global_zero:
+        write_text(run.folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
+        write_json(run.folder / "run.json", _about(cli))
+    trainer.fit(cli.model, datamodule=cli.datamodule, weights_only=True)
+    trainer.save_checkpoint(run.folder / "checkpoints" / "last.ckpt")
+    if trainer.is_global_zero:
+        print(f"{run.folder}: {cli.model.images_seen} images seen")
+
+
+def _silence() -> None:
+    """Lightning's tips and hints are about choices that this project has made."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*no `validation_step`.*", ".*LeafSpec.*", ".*`weights_only`.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def _about(cli: Any) -> dict[str, Any]:
+    """What run.json says: enough to tell how a number came about."""
+    device = cli.trainer.strategy.root_device
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "kind": "run",
+        "name": cli.config_init.run.name,
+        "model": type(cli.model).__name__,
+        "class_path": cli.config.model.class_path,
         "parameters": sum(p.numel() for p in cli.model.parameters()),
         "data": cli.datamodule.name,
         "fingerprint": cli.datamodule.fingerprint,
+        "seed": cli.config.seed_everything,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "version": __version__,
+        "versions": {name: metadata.version(name) for name in ("torch", "lightning", "torchmetrics")},
+        "python": platform.python_version(),
+        "hardware": {"device": gpu or f"{platform.machine()} CPU", "cores": os.cpu_count()},
+        "processes": cli.trainer.world_size,
+        "precision": cli.trainer.precision,
     }
-    write_json(folder / "run.json", about)
-    trainer.fit(cli.model, datamodule=cli.datamodule)
-    trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
-    print(f"{folder}: {cli.model.images_seen} images seen")
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this code runs from, with ``+`` where files differ from it; None outside one."""
+
+    def git(*words: str) -> str:
+        folder = Path(__file__).parent
+        return subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

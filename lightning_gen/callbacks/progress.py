@@ -16,12 +16,13 @@ class ImageProgress(Callback):
     """A bar over images seen on a terminal, a plain line every so often in a log file.
 
     Args:
+        name: of the run.
         images: budget of the run.
         seconds: between two plain lines where the output is no terminal; 0: none.
     """
 
-    def __init__(self, images: int, seconds: float = 30.0) -> None:
-        self.images, self.seconds = images, seconds
+    def __init__(self, name: str, images: int, seconds: float = 30.0) -> None:
+        self.name, self.images, self.seconds = name, images, seconds
         self.bar: Progress | None = None
         self.task = TaskID(0)
         self.shown = self.began = 0.0
@@ -48,7 +49,7 @@ class ImageProgress(Callback):
         if self.bar:
             self.bar.update(self.task, completed=pl_module.images_seen, description=line)
         else:
-            print(f"{trainer.default_root_dir}: {line}", file=sys.stderr, flush=True)
+            print(f"{self.name}: {line}", file=sys.stderr, flush=True)
 
     def _line(self, trainer: Trainer, module: ImageModule, now: float) -> str:
         rate = (module.images_seen - self.first) / max(now - self.began, 1e-9)
