@@ -67,7 +67,7 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     @abstractmethod
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         """Short name for tables, e.g. ``digits``."""
 
     @abstractmethod
@@ -293,7 +293,7 @@ class AdversarialModule(GenerativeModule):
     @final
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.apply_schedule()
-        generator_optimizer, discriminator_optimizer = self.optimizers()
+        generator_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
         self.batches_seen += 1
         full = self.batches_seen % self.accumulate == 0
 

@@ -70,7 +70,7 @@ class _CLI(LightningCLI):
         parser.add_class_arguments(Run, "run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.config = parser.parse_args(args)
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
 
 
 def build(arguments: list[str]) -> Any:

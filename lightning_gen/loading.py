@@ -45,7 +45,8 @@ def load_data(config: str | Path) -> ImageData:
 
     if not Path(config).is_file():
         raise UserError(f"config {config} does not exist")
-    section = OmegaConf.to_container(OmegaConf.load(config), resolve=True).get("data")
+    content = OmegaConf.to_container(OmegaConf.load(config), resolve=True)
+    section = content.get("data") if isinstance(content, dict) else None
     if section is None:
         raise UserError(f"config {config} has no section data: want data: {{class_path: ..., init_args: ...}}")
     parser = ArgumentParser(exit_on_error=False)

@@ -54,7 +54,8 @@ def averaged_weights(trainer: Trainer, module: ImageModule) -> Iterator[None]:
 
     Without a `WeightAverage` among the trainer's callbacks the live weights serve. Call it on every process.
     """
-    averages = [callback.average for callback in trainer.callbacks if isinstance(callback, WeightAverage)]
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    averages = [callback.average for callback in callbacks if isinstance(callback, WeightAverage)]
     part, training = module.averaged, module.training
     live = {key: value.detach().clone() for key, value in part.state_dict().items()} if averages else {}
     module.eval()

@@ -26,7 +26,7 @@ class Digits(MemoryImages):
         return ImageSpec(1, 8, 8, levels=17, classes=10)
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         return "digits"
 
     def load(self) -> dict[Split, Batch]:
