@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
     run: Run = cli.config_init.run
     if run.folder.exists():
         raise UserError(f"run.name is {run.name}: {run.folder} exists already, want a new name")
-    next(iter(cli.datamodule.batches("train", 1)))  # a set that cannot be read is refused before anything is written
+    cli.datamodule.train_dataloader()  # a set that cannot be read is refused before anything is written
     logger = RunFolderLogger(run.folder)
     logger.module = cli.model
     trainer = cli.trainer
