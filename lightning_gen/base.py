@@ -87,7 +87,7 @@ class ImageModule(LightningModule, ABC):
         schedule: factor on every optimizer's learning rate, a function of images seen (None: constant).
     """
 
-    #: keys of the batch that `sample` needs as its condition; empty for an unconditional model
+    #: keys of the batch that condition the model, such as ``label``; empty for an unconditional one
     condition_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: ImageSpec, schedule: Schedule | None = None) -> None:
@@ -148,7 +148,8 @@ class GenerativeModule(ImageModule):
 
         Args:
             n: number of images.
-            condition: a batch of n rows without ``image``, for models with `condition_keys`.
+            condition: a batch of n rows without ``image``, for models with `condition_keys`; None: drawn from
+                `generator`, labels with equal probability.
             temperature: scale of the noise, 1 for the model as trained; 0 < temperature.
             generator: source of all randomness; the same seed gives the same images bit for bit.
 

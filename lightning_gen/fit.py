@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import warnings
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ def main(arguments: list[str]) -> None:
     if run.folder.exists():
         raise UserError(f"run.name is {run.name}: {run.folder} exists already, want a new name")
     cli.datamodule.train_dataloader()  # a set that cannot be read is refused before anything is written
+    _check_space(cli.model, run)
     logger = RunFolderLogger(run.folder)
     logger.module = cli.model
     trainer = cli.trainer
@@ -138,6 +140,16 @@ def main(arguments: list[str]) -> None:
     trainer.save_checkpoint(run.folder / "checkpoints" / "last.ckpt")
     if trainer.is_global_zero:
         print(f"{run.folder}: {cli.model.images_seen} images seen")
+
+
+def _check_space(model: ImageModule, run: Run) -> None:
+    """Raise where the disk cannot hold the checkpoints: better now than after a night of training."""
+    existing = next(p for p in (run.folder, *run.folder.absolute().parents) if p.exists())
+    # Weights, their average and Adam's two moments, in each of last, previous, best, and one being written.
+    wanted = 4 * 4 * sum(p.numel() * p.element_size() for p in model.parameters()) + 2**24
+    free = shutil.disk_usage(existing).free
+    if free < wanted:
+        raise UserError(f"run.root {run.root} has {free >> 20} MB free: want {wanted >> 20} MB for the checkpoints")
 
 
 def _silence() -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -97,6 +98,13 @@ def test_bad_input_ends_in_one_line_and_nothing_written(arguments, words, tmp_pa
     assert len(lines) == 1, lines
     assert words in lines[0]
     assert not root.exists()
+
+
+def test_a_full_disk_is_refused_before_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**20))
+    assert main(["fit", "-c", "configs/vae/vae.yaml", "--run.root", str(tmp_path / "runs"), *QUIET]) == 2
+    assert "has 1 MB free: want" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_imports_nothing_heavy():
