@@ -15,7 +15,8 @@ BELOW = {
     "tasks": GROUND | {"base", "loading", "metrics", "evaluation"},
     "runs": GROUND | {"base", "loading"},
     "launch": GROUND | {"base", "loading"},
-    "fit": GROUND | {"base", "loading", "metrics", "evaluation", "callbacks", "runs"},
+    "resume": GROUND | {"callbacks"},
+    "fit": GROUND | {"base", "loading", "metrics", "evaluation", "callbacks", "runs", "resume"},
 }
 TORCH_ONLY = GROUND | {"nets", "losses", "bijections", "distributions", "metrics"}
 

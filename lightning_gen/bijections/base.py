@@ -36,5 +36,6 @@ class Compose(Bijection):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         for bijection in reversed(self.bijections):
+            assert isinstance(bijection, Bijection)
             z = bijection.inverse(z, context)
         return z

@@ -5,8 +5,9 @@ from typing import final
 import torch
 from sklearn.datasets import load_digits
 
-from lightning_gen.base import Batch, Split
+from lightning_gen.base import Split
 from lightning_gen.data.memory import MemoryImages
+from lightning_gen.data.rows import Column
 from lightning_gen.images import ImageSpec
 
 __all__ = ["Digits"]
@@ -29,7 +30,7 @@ class Digits(MemoryImages):
     def name(self) -> str:  # type: ignore[override]
         return "digits"
 
-    def load(self) -> dict[Split, Batch]:
+    def load(self) -> dict[Split, dict[str, Column]]:
         digits = load_digits()
         order = torch.randperm(len(digits.images), generator=torch.Generator().manual_seed(0))
         image = torch.from_numpy(digits.images).to(torch.uint8).unsqueeze(1)[order]

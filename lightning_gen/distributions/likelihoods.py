@@ -1,16 +1,20 @@
 """Likelihoods p(image | parameters) of the discrete image, pixel by pixel, given the output of a network.
 
-Shared by decoders of VAEs and by autoregressive networks; chosen by class in YAML.
+Shared by decoders of VAEs and by autoregressive networks; chosen by class in YAML. A subclass states its parameters,
+its log-probability and its probability mass function; sampling and the typical value follow from the last.
 """
 
 from abc import ABC, abstractmethod
+from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, logsigmoid
 
-from lightning_gen.images import ImageSpec
+from lightning_gen.errors import UserError
+from lightning_gen.images import ImageSpec, to_signed
 
-__all__ = ["Categorical", "Likelihood"]
+__all__ = ["Bernoulli", "Categorical", "DiscretizedGaussian", "Likelihood", "LogisticMixture"]
 
 
 class Likelihood(nn.Module, ABC):
@@ -26,12 +30,21 @@ class Likelihood(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def channel_parameters(self) -> tuple[int, ...]:
+        """How many parameters each channel owns; they lie one channel after another in `raw`. The distribution of
+        channel c given the channels before it is a function of the parameters of channels 0..c alone, so a network
+        may show channels 0..c-1 of the pixel to the parameters of channel c."""
+
+    @final
+    @property
     def parameters_per_pixel(self) -> int:
         """P, the number of channels that the network must put out."""
+        return sum(self.channel_parameters)
 
+    @final
     @property
     def draws(self) -> int:
-        """U, how many uniform numbers per pixel `sample` needs; one per channel unless a subclass says otherwise."""
+        """U, how many uniform numbers per pixel `sample` needs: one per channel."""
         return self.spec.channels
 
     @abstractmethod
@@ -39,35 +52,206 @@ class Likelihood(nn.Module, ABC):
         """raw (B, P, H, W), image uint8 (B, C, H, W) -> (B, H, W) nats of each pixel, all channels together."""
 
     @abstractmethod
+    def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
+        """p(level of `channel` | channels before it in `image`): float64 (B, levels, H, W), sums to 1 over levels."""
+
+    @final
     def sample(self, raw: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
         """raw (B, P, H, W), uniform (B, U, H, W) in [0, 1) -> uint8 (B, C, H, W); a function of its arguments alone,
-        so that the same uniforms give the same image however they are visited."""
+        so that the same uniforms give the same image however the pixels are visited.
 
-    @abstractmethod
+        Args:
+            raw: parameters.
+            uniform: one number per channel; the level is where the cumulative distribution passes it.
+            temperature: p ** (1 / temperature), renormalised, is drawn from; above 0.
+        """
+        # Row by row: the probabilities of all levels of a whole batch of pictures need not fit into memory at once.
+        rows = zip(raw.split(1, 2), uniform.split(1, 2), strict=True)
+        return torch.cat([self._sample_row(r, u, temperature) for r, u in rows], 2)
+
+    def _sample_row(self, raw: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+        image = torch.zeros(uniform.shape, dtype=torch.uint8, device=raw.device)
+        for channel in range(self.spec.channels):
+            p = self.pmf(raw, image, channel)
+            if temperature != 1.0:
+                p = (p / p.amax(1, keepdim=True)) ** (1.0 / temperature)
+            cdf = p.cumsum(1)
+            below = cdf <= uniform[:, channel : channel + 1] * cdf[:, -1:]
+            image[:, channel] = below.sum(1).clamp(max=self.spec.levels - 1)
+        return image
+
+    @final
     def mode(self, raw: Tensor) -> Tensor:
-        """raw (B, P, H, W) -> uint8 (B, C, H, W), one typical value per pixel, without randomness."""
+        """raw (B, P, H, W) -> uint8 (B, C, H, W), one typical value per pixel, without randomness: the median, for on
+        ordered grey levels a picture of medians is less speckled than one of most likely levels."""
+        return self.sample(raw, torch.full((len(raw), self.draws, *raw.shape[2:]), 0.5, device=raw.device))
 
 
+@final
 class Categorical(Likelihood):
-    """A softmax over the levels of each channel; channel-major: channel c owns parameters c*levels..(c+1)*levels-1."""
+    """A softmax over the levels of each channel: any shape of distribution, levels without order."""
 
     @property
-    def parameters_per_pixel(self) -> int:
-        return self.spec.channels * self.spec.levels
-
-    def _logits(self, raw: Tensor) -> Tensor:
-        batch, _, height, width = raw.shape
-        return raw.view(batch, self.spec.channels, self.spec.levels, height, width)
+    def channel_parameters(self) -> tuple[int, ...]:
+        return (self.spec.levels,) * self.spec.channels
 
     def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
-        logits = self._logits(raw).transpose(1, 2)  # (B, levels, C, H, W)
-        return -nn.functional.cross_entropy(logits, image.long(), reduction="none").sum(1)
+        logits = raw.unflatten(1, (self.spec.channels, self.spec.levels)).transpose(1, 2)  # (B, levels, C, H, W)
+        return -cross_entropy(logits, image.long(), reduction="none").sum(1)
 
-    def sample(self, raw: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
-        # Inversion of the CDF in float64: with 256 levels a float32 sum would favour the last one.
-        cdf = torch.softmax(self._logits(raw).double() / temperature, 2).cumsum(2)
-        return (cdf < uniform.double().unsqueeze(2)).sum(2).clamp(max=self.spec.levels - 1).to(torch.uint8)
+    def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
+        return raw.split(self.channel_parameters, 1)[channel].double().softmax(1)
 
-    def mode(self, raw: Tensor) -> Tensor:
-        # The median: on ordered grey levels a picture of medians is less speckled than one of most likely levels.
-        return self.sample(raw, torch.full((len(raw), self.draws, *raw.shape[2:]), 0.5, device=raw.device))
+
+@final
+class Bernoulli(Likelihood):
+    """One logit per channel, for images of two levels.
+
+    Raises:
+        UserError: the images have more than two levels.
+    """
+
+    def __init__(self, spec: ImageSpec) -> None:
+        if spec.levels != 2:
+            raise UserError(f"data has {spec.levels} levels: likelihood Bernoulli wants 2 (binarised images)")
+        super().__init__(spec)
+
+    @property
+    def channel_parameters(self) -> tuple[int, ...]:
+        return (1,) * self.spec.channels
+
+    def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
+        return logsigmoid(torch.where(image > 0, raw, -raw)).sum(1)
+
+    def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
+        logit = raw[:, channel : channel + 1].double()
+        return torch.cat([-logit, logit], 1).sigmoid()
+
+
+class _Binned(Likelihood):
+    """A continuous distribution on the line, cut into one bin per level; the edge bins are open, so all mass counts.
+
+    Location 0 is mid-grey and scale 1 is half the range, as in signed images. Inside, a level is a unit: then the
+    edges k + 1/2 are exact numbers and neighbouring bins share theirs bit for bit.
+
+    Args:
+        spec: of the images.
+        floor: smallest natural logarithm of the scale; keeps the likelihood of a constant region finite in float32.
+    """
+
+    def __init__(self, spec: ImageSpec, floor: float) -> None:
+        super().__init__(spec)
+        self.floor, self.middle = floor, (spec.levels - 1) / 2
+
+    @abstractmethod
+    def _log_mass(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """log(F(upper) - F(lower)) of the standard distribution."""
+
+    @abstractmethod
+    def _log_below(self, x: Tensor) -> Tensor:
+        """log F(x) of the standard distribution, which is symmetric: log(1 - F(x)) is `_log_below(-x)`."""
+
+    def _log_bins(self, level: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
+        """log-probability of `level` (0..levels-1, any float) by broadcasting; location and log-scale signed."""
+        inverse = torch.exp(-log_scale.clamp(min=self.floor)) / self.middle
+        distance = level - self.middle * (1.0 + location)
+        lower, upper = (distance - 0.5) * inverse, (distance + 0.5) * inverse
+        inner = self._log_mass(lower, upper)
+        first, last = self._log_below(upper), self._log_below(-lower)
+        return torch.where(level == 0, first, torch.where(level == self.spec.levels - 1, last, inner))
+
+    def _every_level(self, like: Tensor) -> Tensor:
+        """(levels, 1, 1, 1) float64, to broadcast against (B, 1, K, H, W)."""
+        return torch.arange(self.spec.levels, dtype=torch.float64, device=like.device).view(-1, 1, 1, 1)
+
+
+@final
+class DiscretizedGaussian(_Binned):
+    """A Gaussian per channel, its mean and the logarithm of its deviation: the squared error of a VAE, kept an honest
+    likelihood of the discrete image.
+
+    Args:
+        spec: of the images.
+        floor: see `LogisticMixture`.
+    """
+
+    def __init__(self, spec: ImageSpec, floor: float = -7.0) -> None:
+        super().__init__(spec, floor)
+
+    @property
+    def channel_parameters(self) -> tuple[int, ...]:
+        return (2,) * self.spec.channels
+
+    def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
+        return self._log_bins(image.to(raw.dtype), raw[:, 0::2], raw[:, 1::2]).sum(1)
+
+    def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
+        own = raw[:, 2 * channel : 2 * channel + 2].double()[:, None, :, None]  # (B, 1, 2, 1, H, W)
+        p = self._log_bins(self._every_level(raw), own[:, :, 0], own[:, :, 1]).exp()[:, :, 0]
+        return p / p.sum(1, keepdim=True)
+
+    def _log_mass(self, lower: Tensor, upper: Tensor) -> Tensor:
+        # In the left tail, where log F is accurate; the right one is its mirror image.
+        mirrored = lower > 0
+        low, high = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
+        log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+        return log_high + torch.log(-torch.expm1((log_low - log_high).clamp(max=-1e-12)))
+
+    def _log_below(self, x: Tensor) -> Tensor:
+        return torch.special.log_ndtr(x)
+
+
+@final
+class LogisticMixture(_Binned):
+    """Discretised mixture of logistics (Salimans et al. 2017, Section 2.1-2.2): K logistics shared by the channels of a
+    pixel; the location of channel c moves linearly with the channels before it (Eq. 3).
+
+    Args:
+        spec: of the images.
+        mixtures: K, 1 or more.
+        floor: smallest natural logarithm of a scale, in units of half the range.
+    """
+
+    def __init__(self, spec: ImageSpec, mixtures: int = 10, floor: float = -7.0) -> None:
+        if mixtures < 1:
+            raise UserError(f"likelihood.mixtures is {mixtures}: want 1 or more")
+        super().__init__(spec, floor)
+        self.mixtures = mixtures
+
+    @property
+    def channel_parameters(self) -> tuple[int, ...]:
+        # location, log-scale, one coefficient per channel before it; the first channel has the mixture logits too
+        return tuple(self.mixtures * (3 if c == 0 else 2 + c) for c in range(self.spec.channels))
+
+    def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
+        return self._joint(raw, image, self.spec.channels).logsumexp(1)
+
+    def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
+        raw = raw.double()
+        weights = self._joint(raw, image, channel).softmax(1)  # p(k | channels before), (B, K, H, W)
+        location, log_scale = self._components(raw, image, channel)
+        p = self._log_bins(self._every_level(raw), location[:, None], log_scale[:, None]).exp()  # (B, levels, K, H, W)
+        p = (weights[:, None] * p).sum(2)
+        return p / p.sum(1, keepdim=True)
+
+    def _joint(self, raw: Tensor, image: Tensor, channels: int) -> Tensor:
+        """log p(k, channels 0..channels-1 of the pixel), (B, K, H, W)."""
+        joint = raw[:, : self.mixtures].log_softmax(1)
+        for channel in range(channels):
+            level = image[:, channel : channel + 1].to(raw.dtype)
+            joint = joint + self._log_bins(level, *self._components(raw, image, channel))
+        return joint
+
+    def _components(self, raw: Tensor, image: Tensor, channel: int) -> tuple[Tensor, Tensor]:
+        """Locations and log-scales (B, K, H, W) of `channel`."""
+        own = raw.split(self.channel_parameters, 1)[channel].unflatten(1, (-1, self.mixtures))
+        own = own[:, 1:] if channel == 0 else own
+        earlier = to_signed(image[:, :channel], self.spec.levels).to(raw.dtype)
+        return own[:, 0] + (own[:, 2:].tanh() * earlier.unsqueeze(2)).sum(1), own[:, 1]
+
+    def _log_mass(self, lower: Tensor, upper: Tensor) -> Tensor:
+        # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(l - u)): exact in both tails, no approximation.
+        return logsigmoid(upper) + logsigmoid(-lower) + torch.log(-torch.expm1((lower - upper).clamp(max=-1e-12)))
+
+    def _log_below(self, x: Tensor) -> Tensor:
+        return logsigmoid(x)

@@ -22,8 +22,7 @@ class ConvConditioner(nn.Module):
             for _ in range(blocks)
         )
         self.head = nn.Conv2d(width, out, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        _zero(self.head)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.stem(x)
@@ -37,11 +36,16 @@ class MLPConditioner(nn.Module):
 
     def __init__(self, dim: int, context_dim: int, out: int, width: int = 64) -> None:
         super().__init__()
+        head = nn.Linear(width, out)
+        _zero(head)
         self.layers = nn.Sequential(
-            nn.Linear(dim + context_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, out)
+            nn.Linear(dim + context_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), head
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         return self.layers(x if context is None else torch.cat([x, context], 1))
+
+
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from lightning_gen.data.digits import Digits
-from lightning_gen.data.memory import MemoryLoader
+from lightning_gen.data.rows import MemoryRows, TrainLoader
 from lightning_gen.errors import UserError
 
-SET = {"image": torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1)}
+SET = MemoryRows({"image": torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1)})
 
 
 def _take(loader, n):
@@ -21,17 +21,17 @@ def _take(loader, n):
 
 
 def test_resume_in_mid_epoch_continues_exactly():
-    whole = _take(MemoryLoader(SET, 3), 14)
-    first = MemoryLoader(SET, 3)
+    whole = _take(TrainLoader(SET, 3), 14)
+    first = TrainLoader(SET, 3)
     head = _take(first, 8)
-    second = MemoryLoader(SET, 3)
+    second = TrainLoader(SET, 3)
     second.load_state_dict(first.state_dict())
     assert head + _take(second, 6) == whole
 
 
 def test_two_processes_share_one_global_batch():
-    one = _take(MemoryLoader(SET, 4), 5)
-    two = [_take(MemoryLoader(SET, 2, rank=rank, world=2), 5) for rank in range(2)]
+    one = _take(TrainLoader(SET, 4), 5)
+    two = [_take(TrainLoader(SET, 2, rank=rank, world=2), 5) for rank in range(2)]
     assert [sorted(a + b) for a, b in zip(*two, strict=True)] == [sorted(batch) for batch in one]
 
 
@@ -46,4 +46,4 @@ def test_digits_are_real_and_split_without_overlap():
 
 def test_a_batch_larger_than_the_set_is_one_plain_line():
     with pytest.raises(UserError, match="batch_size is 21: want 1 to 20"):
-        MemoryLoader(SET, 21)
+        TrainLoader(SET, 21)

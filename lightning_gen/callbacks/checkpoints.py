@@ -1,0 +1,153 @@
+"""What a run needs to go on as if it had never stopped, and when that is written: last, the one before, and the best.
+
+A checkpoint is written between two batches only, so it never holds half a step. Beside what Lightning stores
+(weights, optimizers, loops, callbacks) it has, for each process, the state of every random number generator and the
+position of its loader, and the row of metrics that is logged right after it.
+"""
+
+import random
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from lightning_gen.base import ImageModule
+from lightning_gen.callbacks.checkpoint_io import keep
+from lightning_gen.callbacks.record import ImageMarks
+
+__all__ = ["Checkpoints", "Judge", "random_state", "set_random_state"]
+
+
+class Judge(Callback, ABC):
+    """A callback that gives the model a score now and then: the best checkpoint is the one with the lowest."""
+
+    @property
+    @abstractmethod
+    def score(self) -> tuple[int, float] | None:
+        """Images seen and value of the newest evaluation, the same on every process; a lower value is better. None
+        before the first, or where the value is not finite."""
+
+
+class Checkpoints(Checkpoint):
+    """Writes ``last.ckpt`` at marks of images seen or minutes and at the end; keeps the one before it as
+    ``previous.ckpt``; ``best.ckpt`` is the one with the lowest score of the trainer's `Judge`.
+
+    Lightning calls it after all other callbacks, so their marks are already past this batch.
+
+    Args:
+        folder: that holds the checkpoints.
+        every_images: images between checkpoints; 0: at the end only.
+        every_minutes: minutes between checkpoints, by the clock of the first process; 0: no such marks.
+    """
+
+    def __init__(self, folder: Path, every_images: int = 0, every_minutes: float = 0.0) -> None:
+        self.folder, self.every_minutes = Path(folder), every_minutes
+        self.marks = ImageMarks(every_images)
+        self.saved_at = time.monotonic()
+        self.saved = -1
+        self.best = float("inf")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.saved_at = time.monotonic()
+        if self.restored is not None:
+            # Last of all: what building loaders and starting callbacks drew must not count.
+            set_random_state(self.restored)
+            self.restored = None
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, ImageModule)
+        due = self.marks.due(pl_module.images_seen)
+        best = self._improved(trainer, pl_module)
+        if due or best or trainer.should_stop or self._minutes_due(trainer):
+            self._save(trainer, pl_module, best)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageModule)
+        best = self._improved(trainer, pl_module)
+        if best or self.saved != pl_module.images_seen:
+            self._save(trainer, pl_module, best)
+
+    def _minutes_due(self, trainer: Trainer) -> bool:
+        if not self.every_minutes:
+            return False
+        due = time.monotonic() - self.saved_at >= 60 * self.every_minutes
+        return bool(trainer.strategy.broadcast(due))
+
+    def _improved(self, trainer: Trainer, module: ImageModule) -> bool:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        scores = [callback.score for callback in callbacks if isinstance(callback, Judge)]
+        for images_seen, value in [score for score in scores if score][:1]:
+            if images_seen == module.images_seen and value < self.best:
+                self.best = value
+                return True
+        return False
+
+    def _save(self, trainer: Trainer, module: ImageModule, best: bool) -> None:
+        self.saved, self.saved_at = module.images_seen, time.monotonic()
+        last = self.folder / "last.ckpt"
+        if trainer.is_global_zero and last.exists():
+            keep(last, self.folder / "previous.ckpt")
+        trainer.save_checkpoint(last)
+        if best and trainer.is_global_zero:
+            keep(last, self.folder / "best.ckpt")
+
+    #: random state to set when training starts, after a resume
+    restored: dict[str, Any] | None = None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        own = {"random": random_state(), "loader": checkpoint["loops"]["fit_loop"].get("combined_loader", [])}
+        states: list[Any] = [own]
+        if trainer.world_size > 1:
+            states = [None] * trainer.world_size
+            torch.distributed.all_gather_object(states, own)
+        checkpoint["ranks"] = states
+        checkpoint["row"] = _pending_row(trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        # With another number of processes a run goes on, but not bit for bit: the new ones keep their fresh seeds.
+        if trainer.global_rank < len(checkpoint["ranks"]):
+            own = checkpoint["ranks"][trainer.global_rank]
+            self.restored = own["random"]
+            checkpoint["loops"]["fit_loop"]["combined_loader"] = own["loader"]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"next": self.marks.next, "best": self.best, "saved": self.saved}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.marks.next, self.best, self.saved = state_dict["next"], state_dict["best"], state_dict["saved"]
+
+
+def _pending_row(trainer: Trainer) -> dict[str, float] | None:
+    """The metrics that Lightning logs after the callbacks of this batch, None where it logs none: a run that is
+    killed between the two must not lose the row."""
+    connector = trainer._logger_connector
+    if connector._first_loop_iter is None or not connector.should_update_logs:
+        return None
+    return {key: float(value) for key, value in connector.metrics["log"].items()}
+
+
+def random_state() -> dict[str, Any]:
+    """The state of all random number generators of this process, as tensors and plain values."""
+    numpy = np.random.get_state(legacy=False)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": random.getstate(),
+        "numpy": {**numpy, "state": {**numpy["state"], "key": numpy["state"]["key"].tolist()}},
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """The inverse of `random_state`."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    key = np.array(state["numpy"]["state"]["key"], dtype=np.uint32)
+    np.random.set_state({**state["numpy"], "state": {**state["numpy"]["state"], "key": key}})

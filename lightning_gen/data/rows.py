@@ -1,0 +1,155 @@
+"""Rows of a split, and the one loader over them.
+
+Rows          images by index: in memory (`MemoryRows`) or decoded on the way (`files.FileRows`)
+TrainLoader   shuffled batches; the order is a function of (seed, epoch) alone; resumes in mid-epoch
+PlainLoader   a split in its fixed order
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from lightning_gen.base import Batch
+from lightning_gen.data.augment import Augmentation, Draws
+from lightning_gen.errors import UserError
+
+__all__ = ["Column", "MemoryRows", "PlainLoader", "Rows", "TrainLoader"]
+
+#: one value per image: a tensor whose first dimension is the image, or a list of texts
+Column = Tensor | list[str]
+
+
+class Rows(ABC):
+    """Images and what belongs to them, by index."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[Batch]:
+        """One batch per int64 (B,) of `indices`, in order; may read ahead in `indices`."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> "Rows":
+        """The same rows on `device` where they are in memory and fit there with room to spare, else as they are."""
+
+
+@final
+class MemoryRows(Rows):
+    """Rows in memory, or memory-mapped.
+
+    Args:
+        columns: ``image`` uint8 (N, C, H, W) and others of the same length.
+        order: int64 (M,), which of the N images are the rows (None: all, in order).
+    """
+
+    def __init__(self, columns: dict[str, Column], order: Tensor | None = None) -> None:
+        self.columns, self.order = columns, order
+
+    def __len__(self) -> int:
+        return len(self.columns["image"] if self.order is None else self.order)
+
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[Batch]:
+        for index in indices:
+            yield self._take(index)
+
+    def _take(self, index: Tensor) -> Any:
+        index = index if self.order is None else self.order[index]
+        return {key: take(value, index) for key, value in self.columns.items()}
+
+    def to(self, device: torch.device) -> "MemoryRows":
+        image = self.columns["image"]
+        assert isinstance(image, Tensor)
+        # A quarter of what is free: the model, its gradients and its activations need the rest.
+        wanted = 4 * len(self) * image[0].numel()
+        if device.type != "cuda" or wanted > torch.cuda.mem_get_info(device)[0]:
+            return self
+        rows = self._take(torch.arange(len(self)))
+        return MemoryRows({key: v.to(device) if isinstance(v, Tensor) else v for key, v in rows.items()})
+
+
+def take(column: Column, index: Tensor) -> Column:
+    """The values of `column` at int64 `index`."""
+    if isinstance(column, Tensor):
+        return column[index.to(column.device)]
+    return [column[i] for i in index.tolist()]
+
+
+@final
+class TrainLoader:
+    """Shuffled training batches; stateful, so that a run resumes in mid-epoch at the very next batch.
+
+    Args:
+        rows: the training images.
+        batch_size: images per process and batch; the incomplete last batch of an epoch is dropped.
+        seed: of the shuffle and of the augmentation.
+        rank: of this process.
+        world: number of processes; they share every global batch without overlap.
+        augment: applied to ``image`` (None: nothing).
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        augment: Augmentation | None = None,
+    ) -> None:
+        if not 1 <= batch_size <= len(rows) // world:
+            raise UserError(f"data.batch_size is {batch_size}: want 1 to {len(rows) // world}")
+        self.rows, self.batch_size, self.seed, self.rank, self.world = rows, batch_size, seed, rank, world
+        self.augment = augment
+        self.epoch = self.position = 0
+
+    def __len__(self) -> int:
+        return len(self.rows) // (self.batch_size * self.world)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.position >= len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+        epoch, first = self.epoch, self.position
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.rows), generator=generator)
+        total = self.batch_size * self.world
+        own = [order[i * total : (i + 1) * total][self.rank :: self.world] for i in range(first, len(self))]
+        for index, batch in zip(own, self.rows.batches(own), strict=True):
+            if self.augment is not None:
+                batch["image"] = self.augment(batch["image"], Draws(self.seed, epoch, index))
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.position = state["epoch"], state["position"]
+
+
+@final
+class PlainLoader:
+    """Images `start` to `stop` in their fixed order, without augmentation; can be iterated again.
+
+    Args:
+        rows: of a split.
+        batch_size: 1 or more; the last batch may be smaller.
+        start: first image.
+        stop: one past the last image (None: to the end).
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, start: int = 0, stop: int | None = None) -> None:
+        if batch_size < 1:
+            raise UserError(f"data.batch_size is {batch_size}: want 1 or more")
+        self.rows, self.batch_size, self.start = rows, batch_size, start
+        self.stop = len(rows) if stop is None else min(stop, len(rows))
+
+    def __len__(self) -> int:
+        return max(0, -((self.start - self.stop) // self.batch_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        firsts = range(self.start, self.stop, self.batch_size)
+        return self.rows.batches(torch.arange(first, min(first + self.batch_size, self.stop)) for first in firsts)

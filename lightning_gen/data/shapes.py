@@ -1,0 +1,210 @@
+"""A procedural set of coloured shapes: every picture is a known function of its class and its attributes.
+
+A shape is drawn from its signed distance, in units of its own radius, which makes edges smooth at every resolution.
+All arithmetic is float64 and rounded once, all randomness is integers of a CPU generator: the same pictures everywhere.
+"""
+
+import math
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor
+
+from lightning_gen.base import Split
+from lightning_gen.data.augment import Augmentation
+from lightning_gen.data.memory import MemoryImages
+from lightning_gen.data.rows import Column
+from lightning_gen.errors import UserError
+from lightning_gen.images import ImageSpec
+
+__all__ = ["ATTRIBUTES", "KINDS", "Shapes", "render"]
+
+#: columns of ``attributes``: cosine and sine of the hue (red at angle 0, green at 120 degrees); radius of the shape
+#: as a fraction of half the image; position of its centre, -1..1 from left to right and from bottom to top; cosine and
+#: sine of k times its rotation, k being the order of the shape's symmetry (1 and 0 for disc and ring, which have none);
+#: lightness of the background, 0 dark slate to 1 cream
+ATTRIBUTES = ("hue_cos", "hue_sin", "size", "x", "y", "rotation_cos", "rotation_sin", "background")
+
+_DARK, _LIGHT = (24.0, 28.0, 38.0), (244.0, 240.0, 232.0)
+_SIZES = ("small", "medium", "large")
+_PLACES: tuple[str, ...] = ("at the top left", "at the top", "at the top right")
+_PLACES += ("at the left", "in the middle", "at the right")
+_PLACES += ("at the bottom left", "at the bottom", "at the bottom right")
+_HUES = ("red", "orange", "yellow", "lime", "green", "mint", "cyan", "azure", "blue", "violet", "magenta", "rose")
+
+
+def _disc(x: Tensor, y: Tensor) -> Tensor:
+    return torch.hypot(x, y) - 0.9
+
+
+def _ring(x: Tensor, y: Tensor) -> Tensor:
+    return (torch.hypot(x, y) - 0.7).abs() - 0.22
+
+
+def _square(x: Tensor, y: Tensor) -> Tensor:
+    return torch.maximum(x.abs(), y.abs()) - 0.7
+
+
+def _triangle(x: Tensor, y: Tensor) -> Tensor:
+    third = 2 * math.pi / 3
+    angle = torch.remainder(torch.atan2(x, y), third) - third / 2  # a tip points up
+    return torch.hypot(x, y) * angle.cos() - 0.5
+
+
+def _star(x: Tensor, y: Tensor) -> Tensor:
+    fifth, inner = 2 * math.pi / 5, 0.45
+    angle = (torch.remainder(torch.atan2(x, y) + fifth / 2, fifth) - fifth / 2).abs()  # 0 at a tip, fifth / 2 between
+    radius = torch.hypot(x, y)
+    # The edge runs from the tip (1, 0) to the notch; the distance is the cross product with its direction.
+    across, along = inner * math.sin(fifth / 2), inner * math.cos(fifth / 2) - 1
+    return (across * (radius * angle.cos() - 1) - along * radius * angle.sin()) / math.hypot(across, along)
+
+
+def _cross(x: Tensor, y: Tensor) -> Tensor:
+    x, y = x.abs(), y.abs()
+    return torch.minimum(torch.maximum(x - 0.92, y - 0.3), torch.maximum(x - 0.3, y - 0.92))
+
+
+def _heart(x: Tensor, y: Tensor) -> Tensor:
+    side = 0.5  # a square on its corner, and a disc on each of its upper edges
+    y = y - 0.1
+    u, v = (x + y) / math.sqrt(2), (y - x) / math.sqrt(2)
+    square = torch.maximum(u.abs(), v.abs())
+    discs = torch.minimum(torch.hypot(u - side, v), torch.hypot(u, v - side))
+    return torch.minimum(square, discs) - side
+
+
+def _crescent(x: Tensor, y: Tensor) -> Tensor:
+    return torch.maximum(torch.hypot(x, y) - 0.92, 0.72 - torch.hypot(x - 0.42, y))
+
+
+#: class name -> (signed distance in the unit frame, negative inside; order of the rotational symmetry, 0: any angle)
+KINDS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
+    "disc": (_disc, 0),
+    "ring": (_ring, 0),
+    "square": (_square, 4),
+    "triangle": (_triangle, 3),
+    "star": (_star, 5),
+    "cross": (_cross, 4),
+    "heart": (_heart, 1),
+    "crescent": (_crescent, 1),
+}
+
+
+def render(kind: Tensor, attributes: Tensor, size: int) -> Tensor:
+    """Draw shapes.
+
+    Args:
+        kind: int64 (B,), index into `KINDS`.
+        attributes: float (B, 8), see `ATTRIBUTES`.
+        size: height and width in pixels.
+
+    Returns:
+        uint8 (B, 3, size, size), values 0..255.
+    """
+    hue_cos, hue_sin, radius, x, y, turn_cos, turn_sin, light = attributes.double().unbind(1)
+    line = (torch.arange(size, dtype=torch.float64) * 2 + 1) / size - 1
+    cover = torch.empty(len(kind), size, size, dtype=torch.float64)
+    for index, (distance, order) in enumerate(KINDS.values()):
+        (which,) = torch.where(kind == index)
+        turn = torch.atan2(turn_sin[which], turn_cos[which])[:, None, None] / max(order, 1)
+        across = (line[None, None, :] - x[which, None, None]) / radius[which, None, None]
+        up = (-line[None, :, None] - y[which, None, None]) / radius[which, None, None]
+        inside = -distance(across * turn.cos() + up * turn.sin(), up * turn.cos() - across * turn.sin())
+        cover[which] = (0.5 + inside * radius[which, None, None] * (size / 2)).clamp(0, 1)  # edges one pixel wide
+    front = _colour(torch.atan2(hue_sin, hue_cos) / (2 * math.pi))
+    dark, bright = torch.tensor(_DARK).double(), torch.tensor(_LIGHT).double()
+    back = dark + (bright - dark) * light[:, None]
+    image = back[:, :, None, None] + (front - back)[:, :, None, None] * cover[:, None]
+    return image.round().to(torch.uint8)
+
+
+def _colour(hue: Tensor) -> Tensor:
+    """(B,) in turns -> (B, 3), 0..255, at saturation 0.75 and value 0.9."""
+    phase = torch.remainder(hue[:, None] * 6 + torch.tensor([5.0, 3.0, 1.0]), 6)
+    return 255 * 0.9 * (1 - 0.75 * torch.minimum(phase, 4 - phase).clamp(0, 1))
+
+
+@final
+class Shapes(MemoryImages):
+    """Coloured shapes, RGB, 256 levels, 8 classes, 8 `ATTRIBUTES` and a caption; 1,000 val and 2,000 test images.
+
+    Args:
+        size: height and width, 8..64 pixels.
+        images: training images, 1 or more; fewer are a prefix of more.
+        drawing: seed of the pictures; each value is another set.
+        batch_size: images per process and batch.
+        seed: of the order of the training images.
+        augment: see `IndexedImages`; a flip would make attributes and captions wrong.
+        on_device: see `IndexedImages`.
+    """
+
+    def __init__(
+        self,
+        size: int = 32,
+        images: int = 10000,
+        drawing: int = 0,
+        batch_size: int = 64,
+        seed: int = 0,
+        augment: Augmentation | None = None,
+        on_device: bool = True,
+    ) -> None:
+        if not 8 <= size <= 64:
+            raise UserError(f"data.size is {size}: want 8 to 64 pixels")
+        if images < 1:
+            raise UserError(f"data.images is {images}: want 1 or more")
+        super().__init__(batch_size, seed, augment, on_device)
+        self.pixels, self.images, self.drawing = size, images, drawing
+
+    @property
+    def spec(self) -> ImageSpec:
+        return ImageSpec(3, self.pixels, self.pixels, 256, classes=len(KINDS), attributes=len(ATTRIBUTES))
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return "shapes"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(KINDS)
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        return ATTRIBUTES
+
+    def load(self) -> dict[Split, dict[str, Column]]:
+        counts: dict[Split, int] = {"train": self.images, "val": 1000, "test": 2000}
+        return {split: self._draw(count, self.drawing * 3 + i) for i, (split, count) in enumerate(counts.items())}
+
+    def _draw(self, count: int, seed: int) -> dict[str, Column]:
+        bits = torch.randint(1 << 24, (count, 8), generator=torch.Generator().manual_seed(seed))
+        kind = bits[:, 0] % len(KINDS)
+        attributes = _attributes(kind, bits[:, 1:].double() / (1 << 24))
+        parts = zip(kind.split(512), attributes.split(512), strict=True)  # float64 pictures, a few at a time
+        image = torch.cat([render(k, a, self.pixels) for k, a in parts])
+        return {"image": image, "label": kind, "attributes": attributes, "text": captions(kind, attributes)}
+
+
+def _attributes(kind: Tensor, u: Tensor) -> Tensor:
+    """int64 (B,), float64 (B, 7) in [0, 1) -> float32 (B, 8): hue, size, position, rotation and background."""
+    hue, turn = u[:, 0] * 2 * math.pi, u[:, 4] * 2 * math.pi
+    turn = turn * torch.tensor([min(order, 1) for _, order in KINDS.values()])[kind]
+    size = 0.3 + 0.35 * u[:, 1]
+    reach = 1 - size  # the whole shape stays inside the picture
+    x, y = (2 * u[:, 2] - 1) * reach, (2 * u[:, 3] - 1) * reach
+    light = 0.2 * u[:, 5] + 0.8 * (u[:, 6] < 0.5)  # dark or light: on a grey background half the hues would vanish
+    return torch.stack([hue.cos(), hue.sin(), size, x, y, turn.cos(), turn.sin(), light], 1).float()
+
+
+def captions(kind: Tensor, attributes: Tensor) -> list[str]:
+    """One English sentence per shape: size, hue, class, place, background."""
+    names = list(KINDS)
+    hue_cos, hue_sin, size, x, y, _, _, light = attributes.double().unbind(1)
+    hue = (torch.atan2(hue_sin, hue_cos) / (2 * math.pi) * 12).round().long() % 12
+    large = ((size - 0.3) / 0.35 * 3).long().clamp(0, 2)
+    place = ((1 - y) * 1.5).long().clamp(0, 2) * 3 + ((1 + x) * 1.5).long().clamp(0, 2)
+    return [
+        f"a {_SIZES[s]} {_HUES[h]} {names[k]} {_PLACES[p]} on a {'light' if w else 'dark'} background"
+        for k, h, s, p, w in zip(*(v.tolist() for v in (kind, hue, large, place, light > 0.5)), strict=True)
+    ]

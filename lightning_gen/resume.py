@@ -1,0 +1,96 @@
+"""Going on with a run: which checkpoint, whether it is still the same run, and a run folder as of that checkpoint."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import yaml
+from lightning.pytorch import Trainer
+
+from lightning_gen.callbacks.checkpoint_io import newest_valid
+from lightning_gen.errors import UserError
+from lightning_gen.files import read_json_lines, write_text
+
+__all__ = ["Resume", "Start", "start"]
+
+#: "no": a new run; "same": go on with the run of this name where there is one; "changed": the same with another config
+Resume = Literal["no", "same", "changed"]
+#: rows of these files belong to moments of the training
+_ROWS = ("metrics.jsonl", "evaluations.jsonl")
+#: where a run lies may change; what it is may not
+_FREE = ("run.root", "run.name")
+
+
+class Start(NamedTuple):
+    """How a run begins: whether its folder is new, and the checkpoint it goes on from, None for the beginning."""
+
+    new: bool
+    checkpoint: Path | None
+
+
+def start(folder: Path, config: str, resume: Resume, trainer: Trainer) -> Start:
+    """Decide how the run in `folder` begins; where it goes on, the first process brings the folder to the moment of
+    the checkpoint: no row of metrics is lost or doubled.
+
+    Args:
+        folder: of the run.
+        config: as YAML.
+        resume: what the user asked for.
+        trainer: not yet running; processes other than the first only look.
+
+    Raises:
+        UserError: the folder exists and `resume` is "no", or the configuration is another one and it is "same".
+    """
+    first = trainer.is_global_zero
+    if not (folder / "config.yaml").exists() and not (first and folder.exists()):
+        return Start(True, None)
+    if resume == "no":
+        if not first:  # the first process has just made it
+            return Start(True, None)
+        raise UserError(f"run.name is {folder.name}: {folder} exists already, want a new name or --resume")
+    if first and resume == "same":
+        _check_same((folder / "config.yaml").read_text(), config, folder)
+    checkpoint, damaged = newest_valid(folder / "checkpoints")
+    if first:
+        for path in damaged:
+            print(f"lightning-gen: {path} is damaged, going on from the one before", file=sys.stderr)
+        _rewind(folder, checkpoint)
+    return Start(False, checkpoint)
+
+
+def _check_same(old: str, new: str, folder: Path) -> None:
+    before, after = (_flat(yaml.safe_load(text)) for text in (old, new))
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and key not in _FREE:
+            raise UserError(
+                f"{key} is {after.get(key)}, but {before.get(key)} in {folder / 'config.yaml'}: "
+                "want the same configuration, or --resume changed"
+            )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> {"a.b.c": value}."""
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {key: v for name, item in value.items() for key, v in _flat(item, f"{prefix}.{name}".strip(".")).items()}
+
+
+def _rewind(folder: Path, checkpoint: Path | None) -> None:
+    """Drop the rows that training will write again, and add the one that was due when the checkpoint was written."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True) if checkpoint else {}
+    images_seen = state.get("images_seen", 0)
+    for name in _ROWS:
+        path = folder / name
+        if not path.exists():
+            continue
+        rows = [row for row in read_json_lines(path) if row["images_seen"] <= images_seen and checkpoint]
+        if name == "metrics.jsonl" and (row := state.get("row")):
+            written = any(old["images_seen"] == images_seen and row.keys() <= old.keys() for old in rows)
+            rows += [] if written else [{"images_seen": images_seen, "seconds": _seconds(rows), **row}]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _seconds(rows: list[dict[str, Any]]) -> float:
+    return rows[-1].get("seconds", 0.0) if rows else 0.0
