@@ -13,6 +13,7 @@ COMMANDS = {
     "fit": ("lightning_gen.fit", "train: fit -c CONFIG [-c CONFIG ...] [--key value ...]"),
     "sample": ("lightning_gen.tasks.sample", "draw images from a trained run"),
     "evaluate": ("lightning_gen.tasks.evaluate", "bits/dim and distances of a run on held-out images"),
+    "compare": ("lightning_gen.runs.compare", "tables of runs: what is comparable, ranked; --json, --html FILE"),
 }
 
 
