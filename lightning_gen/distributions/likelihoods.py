@@ -72,13 +72,18 @@ class Likelihood(nn.Module, ABC):
     def _sample_row(self, raw: Tensor, uniform: Tensor, temperature: float) -> Tensor:
         image = torch.zeros(uniform.shape, dtype=torch.uint8, device=raw.device)
         for channel in range(self.spec.channels):
-            p = self.pmf(raw, image, channel)
-            if temperature != 1.0:
-                p = (p / p.amax(1, keepdim=True)) ** (1.0 / temperature)
-            cdf = p.cumsum(1)
-            below = cdf <= uniform[:, channel : channel + 1] * cdf[:, -1:]
-            image[:, channel] = below.sum(1).clamp(max=self.spec.levels - 1)
+            image[:, channel] = self.draw(raw, image, uniform, channel, temperature)
         return image
+
+    @final
+    def draw(self, raw: Tensor, image: Tensor, uniform: Tensor, channel: int, temperature: float = 1.0) -> Tensor:
+        """`sample` of one channel, given the channels before it in `image` -> uint8 (B, H, W)."""
+        p = self.pmf(raw, image, channel)
+        if temperature != 1.0:
+            p = (p / p.amax(1, keepdim=True)) ** (1.0 / temperature)
+        cdf = p.cumsum(1)
+        below = cdf <= uniform[:, channel : channel + 1] * cdf[:, -1:]
+        return below.sum(1).clamp(max=self.spec.levels - 1).to(torch.uint8)
 
     @final
     def mode(self, raw: Tensor) -> Tensor:

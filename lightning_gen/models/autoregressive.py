@@ -1,15 +1,16 @@
-"""Autoregressive models: p(x) = prod_i p(x_i | x_<i), exact, in raster order (van den Oord et al. 2016a, Eq. 1)."""
+"""Autoregressive models: p(x) = prod_i p(x_i | x_<i), exact, in raster order, the channels of a pixel one after another
+(van den Oord et al. 2016a, Eq. 1 and 2)."""
 
 from collections.abc import Callable
 from typing import final
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from lightning_gen.base import Batch, CompletionModule, LikelihoodModule, OptimizerFactory
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
-from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
+from lightning_gen.nets.causal import CausalNet
 from lightning_gen.schedules import Schedule
 
 __all__ = ["Autoregressive"]
@@ -17,13 +18,13 @@ __all__ = ["Autoregressive"]
 
 @final
 class Autoregressive(LikelihoodModule, CompletionModule):
-    """A causal network predicts each pixel from those before it; exact, with no dequantization.
+    """A causal network predicts each channel of each pixel from those before it; exact, with no dequantization.
 
     Args:
-        spec: of the images; one channel.
-        net: called with (spec, P); signed image -> parameters (B, P, H, W) that see only earlier pixels.
+        spec: of the images.
+        net: called with (spec, parameters per channel).
         optimizer: see `LikelihoodModule`.
-        likelihood: of a pixel, called with (spec); it says P.
+        likelihood: of a pixel, called with (spec); it says how many parameters each channel has.
         schedule: see `ImageModule`.
     """
 
@@ -32,16 +33,14 @@ class Autoregressive(LikelihoodModule, CompletionModule):
     def __init__(
         self,
         spec: ImageSpec,
-        net: Callable[[ImageSpec, int], nn.Module],
+        net: Callable[[ImageSpec, tuple[int, ...]], CausalNet],
         optimizer: OptimizerFactory,
         likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
         schedule: Schedule | None = None,
     ) -> None:
-        if spec.channels != 1:
-            raise UserError(f"data has {spec.channels} channels: Autoregressive wants 1 (grey images)")
         super().__init__(spec, optimizer, schedule)
         self.likelihood = likelihood(spec)
-        self.net = net(spec, self.likelihood.parameters_per_pixel)
+        self.net = net(spec, self.likelihood.channel_parameters)
 
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         raw = self.net(to_signed(image, self.spec.levels))
@@ -64,12 +63,16 @@ class Autoregressive(LikelihoodModule, CompletionModule):
     @torch.no_grad()
     def _fill(self, image: Tensor, known: Tensor, temperature: float, generator: Generator | None) -> Tensor:
         device = generator.device if generator is not None else self.device
-        shape = (len(image), self.likelihood.draws, *self.spec.shape[1:])
-        uniform = torch.rand(shape, generator=generator, device=device).to(self.device)
+        uniform = torch.rand(image.shape, generator=generator, device=device).to(self.device)
+        signed = to_signed(image, self.spec.levels)
+        reader = self.net.reader(signed)
         for row in range(self.spec.height):
             for column in range(self.spec.width):
                 here = (..., slice(row, row + 1), slice(column, column + 1))
-                raw = self.net(to_signed(image, self.spec.levels))[here]
-                drawn = self.likelihood.sample(raw, uniform[here], temperature)
-                image[here] = torch.where(known[here], image[here], drawn)
+                for channel in range(self.spec.channels):
+                    raw = reader.read(row, column)
+                    drawn = self.likelihood.draw(raw, image[here], uniform[here], channel, temperature)
+                    level = image[:, channel, row, column]
+                    level.copy_(torch.where(known[:, 0, row, column], level, drawn[:, 0, 0]))
+                    signed[:, channel, row, column] = to_signed(level, self.spec.levels)
         return image

@@ -1,14 +1,14 @@
-"""Gated PixelCNN without blind spot (van den Oord et al. 2016b): a vertical and a horizontal stack.
+"""Gated PixelCNN without blind spot (van den Oord et al. 2016b): a vertical and a horizontal stack."""
 
-Channels of one pixel are predicted together: exact for grey images; for colour, an ordering inside the pixel is not
-modelled, so `models.autoregressive` accepts one channel only.
-"""
+from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
+from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
+from lightning_gen.nets.causal import CausalNet, MaskedConv2d, Reader, groups_of, groups_of_features, may_see
 
 __all__ = ["GatedPixelCNN"]
 
@@ -21,55 +21,82 @@ def _gate(x: Tensor) -> Tensor:
 class _GatedLayer(nn.Module):
     """Figure 2. The vertical stack sees all rows above; the horizontal one, the pixels to the left.
 
-    With `first`, the pixel itself is masked out (mask A): every later layer may then see its own position (mask B).
+    Args:
+        groups_in: channel of the pixel that each input feature belongs to, (channels in,).
+        groups: the same of each output feature, (width,).
+        kernel: odd.
+        first: mask A: the pixel's own channel is hidden; later layers may see their own position (mask B).
+        dropout: of gated features, 0..1.
     """
 
-    def __init__(self, channels_in: int, width: int, kernel: int, first: bool) -> None:
+    def __init__(self, groups_in: Tensor, groups: Tensor, kernel: int, first: bool, dropout: float) -> None:
         super().__init__()
-        self.kernel, self.first = kernel, first
-        half = kernel // 2
-        self.vertical = nn.Conv2d(channels_in, 2 * width, (half + 1, kernel))
+        self.reach, self.first = kernel // 2, first
+        channels_in, width, twice = len(groups_in), len(groups), torch.cat([groups, groups])
+        mask = torch.ones(2 * width, channels_in, 1, self.reach + 1)
+        mask[..., -1:] = may_see(twice, groups_in, strictly=first)
+        self.vertical = nn.Conv2d(channels_in, 2 * width, (self.reach + 1, kernel))
         self.down = nn.Conv2d(2 * width, 2 * width, 1)
-        self.horizontal = nn.Conv2d(channels_in, 2 * width, (1, half + (0 if first else 1)))
-        self.out = nn.Conv2d(width, width, 1)
+        self.horizontal = MaskedConv2d(mask, channels_in, 2 * width, (1, self.reach + 1))
+        self.out = MaskedConv2d(may_see(groups, groups, strictly=False), width, width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        half, rows, columns = self.kernel // 2, v.shape[2], v.shape[3]
-        # Row i of `vertical` has seen rows i-half..i of v. The horizontal stack takes it one row late: strictly above.
-        # In the first layer v is the image itself; deeper, row i of v may hold row i of the image, and the delay of
-        # one row keeps the horizontal stack strictly causal.
-        vertical = self.vertical(pad(v, (half, half, half, 0)))
-        above = pad(vertical, (0, 0, 1, 0))[:, :, :rows]
-        horizontal = self.horizontal(pad(h, (half, 0, 0, 0)))[..., :columns]
-        out = self.out(_gate(horizontal + self.down(above)))
-        return _gate(vertical), out if self.first else h + out
+        reach = self.reach
+        # Row i of `vertical` has seen rows i-reach..i of v. The horizontal stack takes it one row late: strictly above.
+        vertical = self.vertical(pad(v, (reach, reach, reach, 0)))
+        above = self.down(pad(vertical, (0, 0, 1, -1)))
+        return self.dropout(_gate(vertical)), self.across(pad(h, (reach, 0)), above)
+
+    def across(self, h: Tensor, above: Tensor) -> Tensor:
+        """h (B, in, R, reach + N), above (B, 2 width, R, N) -> (B, width, R, N)."""
+        out = self.out(self.dropout(_gate(self.horizontal(h) + above)))
+        return out if self.first else h[..., self.reach :] + out
 
 
-class GatedPixelCNN(nn.Module):
-    """Signed image (B, 1, H, W) -> parameters (B, out, H, W); those of a pixel see only the pixels before it.
+@final
+class GatedPixelCNN(CausalNet):
+    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The features of both stacks are shared out to the channels
+    of a pixel, as its red, green and blue are predicted in this order (2016a, Section 3.4).
 
     Args:
         spec: of the images.
-        out: P of the likelihood.
-        width: channels of each stack.
-        layers: gated layers, the first with mask A.
-        kernel: odd, of the first layer and the others.
-        dropout: before the output head, 0..1.
+        channel_parameters: of the likelihood, one number per channel; their sum is P.
+        width: features of each stack, at least one per channel.
+        layers: gated layers, the first with mask A; 1 or more.
+        kernel: odd, of every layer.
+        dropout: of gated features, 0..1.
+
+    Raises:
+        UserError: an argument out of range.
     """
 
     def __init__(
-        self, spec: ImageSpec, out: int, width: int = 64, layers: int = 6, kernel: int = 5, dropout: float = 0.0
+        self,
+        spec: ImageSpec,
+        channel_parameters: tuple[int, ...],
+        width: int = 48,
+        layers: int = 8,
+        kernel: int = 3,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if kernel < 3 or kernel % 2 == 0:
+            raise UserError(f"net.kernel is {kernel}: want an odd number, 3 or more")
+        if width < spec.channels:
+            raise UserError(f"net.width is {width}: want at least one feature for each of {spec.channels} channels")
+        if layers < 1:
+            raise UserError(f"net.layers is {layers}: want 1 or more")
+        image, hidden = torch.arange(spec.channels), groups_of_features(width, spec.channels)
+        twice, out = groups_of_features(2 * width, spec.channels), groups_of(channel_parameters)
         self.layers = nn.ModuleList(
-            _GatedLayer(spec.channels if i == 0 else width, width, kernel, first=i == 0) for i in range(layers)
+            _GatedLayer(hidden if i else image, hidden, kernel, first=i == 0, dropout=dropout) for i in range(layers)
         )
         self.head = nn.Sequential(
             nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Conv2d(width, 2 * width, 1),
+            MaskedConv2d(may_see(twice, hidden, strictly=False), width, 2 * width),
             nn.ReLU(),
-            nn.Conv2d(2 * width, out, 1),
+            MaskedConv2d(may_see(out, twice, strictly=False), 2 * width, len(out)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,3 +104,58 @@ class GatedPixelCNN(nn.Module):
         for layer in self.layers:
             v, h = layer(v, h)
         return self.head(h)
+
+    def reader(self, x: Tensor) -> Reader:
+        return _RowReader(self, x)
+
+
+class _RowReader(Reader):
+    """The vertical stack once per row, the horizontal one once per pixel; what came before is kept. A convolution at
+    one position is a matrix product, which costs far less to start."""
+
+    def __init__(self, net: GatedPixelCNN, x: Tensor) -> None:
+        self.x, self.row = x, 0
+        self.layers: list[_GatedLayer] = list(net.layers)  # type: ignore[arg-type]
+        self.reach, width = self.layers[0].reach, x.shape[3]
+        sizes = [layer.vertical.in_channels for layer in self.layers]
+        # Of each layer's input: its last rows with their padding, and the row in work, features last.
+        self.windows = [x.new_zeros(len(x), n, self.reach + 1, width + 2 * self.reach) for n in sizes]
+        self.lines = [x.new_zeros(len(x), width + self.reach, n) for n in sizes]
+        zeros = x.new_zeros(len(x), net.layers[0].down.in_channels, 1, width)  # type: ignore[union-attr, arg-type]
+        self.above = [_features_last(layer.down(zeros)) for layer in self.layers]
+        self.horizontal = [_as_matrix(layer.horizontal) for layer in self.layers]
+        self.out = [_as_matrix(layer.out) for layer in self.layers]
+        self.head = [_as_matrix(net.head[i]) for i in (1, 3)]  # type: ignore[arg-type]
+
+    def read(self, row: int, column: int) -> Tensor:
+        if row > self.row:
+            self._descend(self.x[:, :, row - 1 : row])
+        self.row = row
+        reach, h = self.reach, self.x[:, :, row, column]
+        # Earlier pixels of the image have changed since they were read last: what was drawn has been filled in.
+        self.lines[0][:, reach : reach + column + 1] = self.x[:, :, row, : column + 1].mT
+        for i, line in enumerate(self.lines):
+            line[:, column + reach] = h
+            window = line[:, column : column + reach + 1].flatten(1)
+            out = linear(_gate(linear(window, *self.horizontal[i]) + self.above[i][:, column]), *self.out[i])
+            h = h + out if i else out
+        for matrix, bias in self.head:
+            h = linear(h.relu(), matrix, bias)
+        return h[:, :, None, None]
+
+    def _descend(self, v: Tensor) -> None:
+        """A row (B, C, 1, W) of the image is complete: the vertical stack takes it in."""
+        for i, layer in enumerate(self.layers):
+            self.windows[i] = torch.cat([self.windows[i][:, :, 1:], pad(v, (self.reach, self.reach))], 2)
+            vertical = layer.vertical(self.windows[i])
+            self.above[i], v = _features_last(layer.down(vertical)), _gate(vertical)
+
+
+def _features_last(row: Tensor) -> Tensor:
+    """(B, F, 1, W) -> (B, W, F)."""
+    return row[:, :, 0].mT.contiguous()
+
+
+def _as_matrix(layer: MaskedConv2d) -> tuple[Tensor, Tensor | None]:
+    """A kernel of one row, as the matrix that takes (B, columns * in) to (B, out), and its bias."""
+    return (layer.weight * layer.mask)[:, :, 0].mT.flatten(1), layer.bias
