@@ -27,6 +27,10 @@ class Arguments(argparse.ArgumentParser):
     def run(self) -> None:
         """Add ``RUN``, a run folder, and ``--checkpoint``, which of its checkpoints."""
         self.add_argument("run", type=Path, help="run folder")
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Add ``--checkpoint``, which one of a run."""
         self.add_argument("--checkpoint", choices=["last", "best"], default="last", help="which one of the run (last)")
 
     def seed(self) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "OptimizerFactory",
     "Split",
     "TranslationModule",
+    "condition_of",
 ]
 
 Batch = dict[str, Tensor]
@@ -69,6 +70,16 @@ class ImageData(LightningDataModule, ABC):
     @abstractmethod
     def name(self) -> str:  # type: ignore[override]
         """Short name for tables, e.g. ``digits``."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What each value of ``label`` means; empty for a set without labels."""
+        return ()
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """What each column of ``attributes`` means; empty for a set without attributes."""
+        return ()
 
     @abstractmethod
     def size(self, split: Split) -> int:
@@ -195,7 +206,7 @@ class LikelihoodModule(GenerativeModule):
     @final
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.apply_schedule()
-        nats = self.objective(batch["image"], _condition(batch)).mean()
+        nats = self.objective(batch["image"], condition_of(batch)).mean()
         self.log("train/bits_per_dim", self.to_bits(nats.detach()), prog_bar=True, batch_size=len(batch["image"]))
         self.count(batch)
         # Descend in bits/dim: gradients, and so clipping thresholds, keep their size across resolutions.
@@ -203,7 +214,7 @@ class LikelihoodModule(GenerativeModule):
 
     @final
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        bits = self.bits_per_dim(batch["image"], _condition(batch))
+        bits = self.bits_per_dim(batch["image"], condition_of(batch))
         self.log("val/bits_per_dim", bits.mean(), batch_size=len(bits), sync_dist=True, on_epoch=True)
 
     @final
@@ -376,5 +387,5 @@ def _frozen(network: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-def _condition(batch: Batch) -> Batch:
+def condition_of(batch: Batch) -> Batch:
     return {key: value for key, value in batch.items() if key != "image"}

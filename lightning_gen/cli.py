@@ -12,7 +12,8 @@ __all__ = ["COMMANDS", "entry", "main"]
 COMMANDS = {
     "fit": ("lightning_gen.fit", "train: fit -c CONFIG [-c CONFIG ...] [--key value ...]"),
     "sample": ("lightning_gen.tasks.sample", "draw images from a trained run"),
-    "evaluate": ("lightning_gen.tasks.evaluate", "bits/dim and distances of a run on held-out images"),
+    "evaluate": ("lightning_gen.tasks.evaluate", "bits/dim and distances of runs on held-out images"),
+    "baselines": ("lightning_gen.tasks.baselines", "the same numbers for trivial models of a data set"),
     "compare": ("lightning_gen.runs.compare", "tables of runs: what is comparable, ranked; --json, --html FILE"),
 }
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["atomic_write", "read_json", "read_json_lines", "write_json", "write_png", "write_text"]
+__all__ = ["append_json_line", "atomic_write", "read_json", "read_json_lines", "write_json", "write_png", "write_text"]
 
 
 @contextmanager
@@ -64,6 +64,16 @@ def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
     with suppress(json.JSONDecodeError):
         rows += [json.loads(lines[-1])] if lines[-1] else []
     return rows
+
+
+def append_json_line(path: str | Path, row: dict[str, Any]) -> None:
+    """Append one JSON object and flush it to disk; a reader never sees more than one torn line, the last."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as stream:
+        stream.write(json.dumps(row, allow_nan=False) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:

@@ -14,16 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_gen import __version__
 from lightning_gen.base import ImageData, ImageModule
 from lightning_gen.callbacks.average import WeightAverage
+from lightning_gen.callbacks.checkpoint_io import AtomicCheckpointIO
+from lightning_gen.callbacks.checkpoints import Checkpoints
+from lightning_gen.callbacks.evaluate import Evaluate
 from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation import Evaluation
 from lightning_gen.files import write_json, write_text
 from lightning_gen.plain import plain_line
+from lightning_gen.resume import Resume, start
 from lightning_gen.runs.folder import RunFolderLogger
 
 __all__ = ["Run", "build", "main"]
@@ -38,6 +44,11 @@ class Run:
         root: where run folders lie.
         images: training images, all processes together.
         grid_every: images between sample grids; 0: at the end only.
+        evaluate_every: images between evaluations; 0: at the end only.
+        save_every: images between checkpoints; 0: at the end only.
+        save_minutes: minutes between checkpoints; 0: no such checkpoints.
+        resume: no: the run must be new; same: go on with the run of this name where there is one, which must have the
+            same configuration; changed: it may have another one.
         average: decay of the weight average per batch, 0 to 1.
         compile: compile each network of the model (torch.compile).
         channels_last: keep pictures and weights in channels-last order, faster on many devices.
@@ -47,6 +58,10 @@ class Run:
     root: str = "runs"
     images: int = 20000
     grid_every: int = 0
+    evaluate_every: int = 0
+    save_every: int = 0
+    save_minutes: float = 10.0
+    resume: Resume = "no"
     average: float = 0.995
     compile: bool = False
     channels_last: bool = False
@@ -69,6 +84,7 @@ class _CLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
         parser.add_class_arguments(Run, "run")
+        parser.add_class_arguments(Evaluation, "evaluation")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.config = parser.parse_args(args)  # type: ignore[arg-type]
@@ -114,32 +130,41 @@ def main(arguments: list[str]) -> None:
     _silence()
     cli = build(arguments)
     run: Run = cli.config_init.run
-    if run.folder.exists():
-        raise UserError(f"run.name is {run.name}: {run.folder} exists already, want a new name")
+    config = cli.parser.dump(cli.config, skip_none=False)
+    begin = start(run.folder, config, run.resume, cli.trainer)
     cli.datamodule.train_dataloader()  # a set that cannot be read is refused before anything is written
-    _check_space(cli.model, run)
-    logger = RunFolderLogger(run.folder)
-    logger.module = cli.model
-    trainer = cli.trainer
-    trainer.loggers = [logger]
-    trainer.callbacks += [
-        WeightAverage(run.average),
-        SampleGrids(run.folder, run.grid_every),
-        ImageBudget(run.images),
-        ImageProgress(run.name, run.images),
-    ]
+    evaluation: Evaluation = cli.config_init.evaluation
+    evaluation.check(cli.model)
     if run.channels_last:
         cli.model.to(memory_format=torch.channels_last)
     if run.compile:
         for network in cli.model.children():
             network.compile()
-    if trainer.is_global_zero:
-        write_text(run.folder / "config.yaml", cli.parser.dump(cli.config, skip_none=False))
+    _equip(cli.trainer, cli.model, run, evaluation)
+    if begin.new and cli.trainer.is_global_zero:
+        _check_space(cli.model, run)
+        write_text(run.folder / "config.yaml", config)
         write_json(run.folder / "run.json", _about(cli))
-    trainer.fit(cli.model, datamodule=cli.datamodule, weights_only=True)
-    trainer.save_checkpoint(run.folder / "checkpoints" / "last.ckpt")
-    if trainer.is_global_zero:
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=begin.checkpoint, weights_only=True)
+    if cli.trainer.is_global_zero:
         print(f"{run.folder}: {cli.model.images_seen} images seen")
+
+
+def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluation) -> None:
+    """Everything that watches a training, in the order in which it acts after a batch."""
+    logger = RunFolderLogger(run.folder)
+    logger.module = model
+    trainer.loggers = [logger]
+    trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks += [
+        WeightAverage(run.average),
+        ImageBudget(run.images),
+        SampleGrids(run.folder, run.grid_every),
+        Evaluate(evaluation, run.folder, run.evaluate_every),
+        ImageProgress(run.name, run.images),
+        Checkpoints(run.folder / "checkpoints", run.save_every, run.save_minutes),
+    ]
 
 
 def _check_space(model: ImageModule, run: Run) -> None:

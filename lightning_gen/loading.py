@@ -1,16 +1,20 @@
 """Rebuild what a run left behind: the model from its checkpoint alone, the data from the run's config."""
 
+import argparse
 import importlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from lightning_gen.base import ImageData, ImageModule
 from lightning_gen.errors import UserError
+from lightning_gen.plain import plain_line
 
-__all__ = ["checkpoint_path", "load_data", "load_module", "load_run"]
+__all__ = ["checkpoint_path", "load_data", "load_module", "load_run", "load_section"]
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule, ImageData]:
@@ -43,15 +47,41 @@ def load_data(config: str | Path) -> ImageData:
     """
     from jsonargparse import ArgumentParser
 
-    if not Path(config).is_file():
-        raise UserError(f"config {config} does not exist")
-    content = OmegaConf.to_container(OmegaConf.load(config), resolve=True)
-    section = content.get("data") if isinstance(content, dict) else None
+    section = _content(config).get("data")
     if section is None:
         raise UserError(f"config {config} has no section data: want data: {{class_path: ..., init_args: ...}}")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(ImageData, "data")
-    return parser.instantiate_classes(parser.parse_object({"data": section})).data
+    return _instantiate(parser, {"data": section}, config).data
+
+
+def load_section(config: str | Path, section: str, kind: type, changes: dict[str, Any]) -> Any:
+    """The object of class `kind` that the section of a run's config describes, with some arguments changed; all its
+    defaults where there is no such section."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, section)
+    return _instantiate(parser, {section: {**_content(config).get(section, {}), **changes}}, config)[section]
+
+
+def _content(config: str | Path) -> dict[str, Any]:
+    if not Path(config).is_file():
+        raise UserError(f"config {config} does not exist")
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(config), resolve=True)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"config {config} cannot be read: {' '.join(str(error).split())}") from error
+    return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+
+
+def _instantiate(parser: Any, content: dict[str, Any], config: str | Path) -> Any:
+    try:
+        return parser.instantiate_classes(parser.parse_object(content))
+    except UserError:
+        raise
+    except (argparse.ArgumentError, argparse.ArgumentTypeError, ValueError, TypeError) as error:
+        raise UserError(f"config {config}: {plain_line(str(error))}") from error
 
 
 def load_module(path: str | Path, averaged: bool = True) -> ImageModule:

@@ -49,7 +49,7 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer) -> Start:
     if resume == "no":
         if not first:  # the first process has just made it
             return Start(True, None)
-        raise UserError(f"run.name is {folder.name}: {folder} exists already, want a new name or --resume")
+        raise UserError(f"run.name is {folder.name}: {folder} exists already, want a new name or --run.resume same")
     if first and resume == "same":
         _check_same((folder / "config.yaml").read_text(), config, folder)
     checkpoint, damaged = newest_valid(folder / "checkpoints")
@@ -66,7 +66,7 @@ def _check_same(old: str, new: str, folder: Path) -> None:
         if before.get(key) != after.get(key) and key not in _FREE:
             raise UserError(
                 f"{key} is {after.get(key)}, but {before.get(key)} in {folder / 'config.yaml'}: "
-                "want the same configuration, or --resume changed"
+                "want the same configuration, or --run.resume changed"
             )
 
 

@@ -1,28 +1,96 @@
-"""Bits/dim of a run on held-out images, with what kind of number it is."""
+"""Bits/dim and distances of trained runs on held-out images, by the protocol that the runs were trained with.
+
+In several processes, with the same numbers: torchrun --nproc-per-node 4 -m lightning_gen.cli evaluate RUN
+"""
 
 import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from lightning_gen.arguments import Arguments
-from lightning_gen.base import LikelihoodModule
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from lightning_gen.arguments import Arguments, natural, positive
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import evaluate_likelihood
-from lightning_gen.files import write_json
-from lightning_gen.loading import load_run
+from lightning_gen.evaluation import Evaluation, evaluation_row
+from lightning_gen.files import append_json_line
+from lightning_gen.loading import checkpoint_path, load_data, load_module, load_section
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> None:
-    """``lightning-gen evaluate RUN [--split test] [--seed S]``."""
+    """``lightning-gen evaluate RUN [RUN ...] [--split test] [--samples N] [--weights K] [--json]``."""
     parser = Arguments("evaluate", __doc__)
-    parser.run()
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test")
-    parser.seed()
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folder")
+    parser.checkpoint()
+    parser.add_argument("--data", type=Path, metavar="CONFIG", help="YAML of another data set (the run's own)")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="real images (test)")
+    parser.add_argument("--samples", type=natural, help="images drawn for the distances (as in the run's config)")
+    parser.add_argument("--weights", type=positive, help="k of the importance-weighted bound (as in the run's config)")
+    parser.add_argument("--seed", type=natural, help="of every draw (as in the run's config)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per run")
     options = parser.parse_args(arguments)
 
-    module, data = load_run(options.run, options.checkpoint)
-    if not isinstance(module, LikelihoodModule):
-        raise UserError(f"{type(module).__name__} has no likelihood: bits/dim wants a flow, a VAE or a PixelCNN")
-    numbers = evaluate_likelihood(module, data, options.split, options.seed)
-    write_json(options.run / f"evaluation-{options.split}.json", numbers)
-    print(json.dumps(numbers))
+    changes = {name: getattr(options, name) for name in ("split", "samples", "weights", "seed")}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for run in options.runs:  # a wrong name is told before an hour of work, not after
+        checkpoint_path(run, options.checkpoint)
+    with _processes() as (first, device):
+        for run in options.runs:
+            row = _evaluate(run, options.checkpoint, options.data, changes, device, first)
+            if first:
+                append_json_line(run / "evaluations.jsonl", row)
+                print(json.dumps({"run": str(run), **row})) if options.json else _show(run, row)
+
+
+def _evaluate(
+    run: Path, checkpoint: str, config: Path | None, changes: dict[str, Any], device: torch.device, show: bool
+) -> dict[str, Any]:
+    began = time.monotonic()
+    module = load_module(checkpoint_path(run, checkpoint)).to(device)
+    data = load_data(config or run / "config.yaml")
+    if data.spec.shape != module.spec.shape or data.spec.levels != module.spec.levels:
+        raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} of run {run} wants {module.spec}")
+    evaluation = load_section(run / "config.yaml", "evaluation", Evaluation, changes)
+    with Progress(transient=True, console=Console(stderr=True), disable=not show) as progress:
+        task = progress.add_task(run.name, total=evaluation.steps(module, data))
+        metrics = evaluation.measure(module, data, lambda: progress.advance(task))
+    seconds = time.monotonic() - began
+    return evaluation_row(module.images_seen, checkpoint, evaluation.split, seconds, metrics)
+
+
+def _show(run: Path, row: dict[str, Any]) -> None:
+    images = next(iter(row["metrics"].values()))["identity"]["images"] if row["metrics"] else 0
+    table = Table(title=f"{run}: {row['images_seen']:,} images seen, {images:,} {row['split']} images")
+    for column in ("metric", "value", "± error", "what it is"):
+        table.add_column(column, justify="right" if column in ("value", "± error") else "left")
+    for name, metric in row["metrics"].items():
+        value, error, identity = metric["value"], metric["error"], metric["identity"]
+        kind = identity.get("bound") or f"{identity['samples']:,} samples"
+        lost = f", {metric['not_finite']} not finite" if "not_finite" in metric else ""
+        shown = "not finite" if value is None else f"{value:.4f}"
+        table.add_row(name, shown, "" if error is None else f"{error:.4f}", kind + lost)
+    Console().print(table)
+
+
+@contextmanager
+def _processes() -> Iterator[tuple[bool, torch.device]]:
+    """Joins the processes that torchrun has started, if it has; whether this is the first one, and its device."""
+    cuda = torch.cuda.is_available()
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield True, device
+        return
+    torch.distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield torch.distributed.get_rank() == 0, device
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,168 @@
+"""Networks whose features stand for images, each with a name that says which weights it has.
+
+Classifier   trained on the data's own labels, so that a distance needs no download
+PCA          principal components of the pixels, where there are no labels
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lightning_gen.images import ImageSpec, to_signed
+
+__all__ = ["PCA", "Classifier", "Extractor", "fit_classifier", "fit_pca", "weights_hash"]
+
+
+class Extractor(nn.Module, ABC):
+    """uint8 (B, C, H, W) with the levels of its spec -> float32 (B, D).
+
+    Args:
+        spec: of the images.
+    """
+
+    #: short name without hash, such as ``classifier``
+    kind: str
+    #: what happens to the images first; part of the identity of every number
+    resize: str = "none"
+    #: what a Fréchet distance of these features is called: ``fid`` is for the 2015 Inception weights alone
+    frechet: str = "fd"
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    @property
+    @abstractmethod
+    def dims(self) -> int:
+        """D."""
+
+    @property
+    def label(self) -> str:
+        """``kind-hash8``: what the names of distances end with."""
+        return f"{self.kind}-{weights_hash(self)}"
+
+
+def weights_hash(module: nn.Module) -> str:
+    """8 hex digits of SHA-256 over the names, shapes and values of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+class Classifier(Extractor):
+    """A small convolutional classifier; the features are the pooled activations before its last layer.
+
+    Args:
+        spec: of the images.
+        dims: D.
+        width: channels of the first layer.
+    """
+
+    kind = "classifier"
+
+    def __init__(self, spec: ImageSpec, dims: int = 64, width: int = 32) -> None:
+        super().__init__(spec)
+        layers, channels, side = [*_conv(spec.channels, width, 1 + (min(spec.height, spec.width) > 16))], width, 8
+        while side < min(spec.height, spec.width, 64):  # halved until the picture is about 4 pixels high
+            layers += _conv(channels, 2 * width, 2)
+            channels, side = 2 * width, 2 * side
+        layers += [*_conv(channels, 2 * width, 2), *_conv(2 * width, dims, 1)]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(dims, spec.classes)
+
+    @property
+    def dims(self) -> int:
+        return self.head.in_features
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.pooled(to_signed(image, self.spec.levels))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Signed (B, C, H, W) -> (B, D)."""
+        return self.body(x).mean((2, 3))
+
+
+def _conv(channels: int, out: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+
+
+class PCA(Extractor):
+    """Projection on the leading principal components of the pixels.
+
+    Args:
+        spec: of the images.
+        dims: D, at most C*H*W.
+    """
+
+    kind = "pca"
+
+    def __init__(self, spec: ImageSpec, dims: int = 64) -> None:
+        super().__init__(spec)
+        self.register_buffer("mean", torch.zeros(spec.dims))
+        self.register_buffer("components", torch.zeros(spec.dims, min(dims, spec.dims)))
+
+    mean: Tensor
+    components: Tensor
+
+    @property
+    def dims(self) -> int:
+        return self.components.shape[1]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (to_signed(image, self.spec.levels).flatten(1) - self.mean) @ self.components
+
+
+def fit_classifier(image: Tensor, label: Tensor, spec: ImageSpec, epochs: int = 12) -> Classifier:
+    """Train a `Classifier`, the same weights for the same data on the same machine: one thread, fixed seeds.
+
+    The pictures get Gaussian noise of random strength: a classifier that has only seen clean ones takes a little noise
+    for a worse fault than a missing class.
+
+    Args:
+        image: uint8 (N, C, H, W).
+        label: int64 (N,), 0..classes-1.
+        spec: of the images.
+        epochs: passes over the images.
+    """
+    threads, generator = torch.get_num_threads(), torch.Generator().manual_seed(0)
+    steps, batch = max(240, epochs * len(image) // 64), min(64, len(image))
+    try:
+        torch.set_num_threads(1)
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(0)
+            net = Classifier(spec)
+            optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3, weight_decay=1e-2)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps)
+            for _ in range(steps):
+                index = torch.randint(len(image), (batch,), generator=generator)
+                x = to_signed(image[index], spec.levels)
+                strength = 0.6 * torch.rand(batch, 1, 1, 1, generator=generator)
+                logits = net.head(net.pooled(x + strength * torch.randn(x.shape, generator=generator)))
+                loss = cross_entropy(logits, label[index], label_smoothing=0.1)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+    finally:
+        torch.set_num_threads(threads)
+    return net.eval().requires_grad_(False)
+
+
+def fit_pca(image: Tensor, spec: ImageSpec, dims: int = 64) -> PCA:
+    """The leading components of uint8 (N, C, H, W); signs fixed, so that the hash is that of the subspace's basis."""
+    net = PCA(spec, dims)
+    x = to_signed(image, spec.levels).flatten(1).double()
+    net.mean.copy_(x.mean(0))
+    vectors = torch.pca_lowrank(x, net.dims, niter=8)[2] if x.shape[1] > 4096 else _leading(x - x.mean(0), net.dims)
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    net.components.copy_(vectors * signs)
+    return net.eval()
+
+
+def _leading(centred: Tensor, dims: int) -> Tensor:
+    return torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, :dims]

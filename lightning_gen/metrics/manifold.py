@@ -1,0 +1,78 @@
+"""Fidelity and diversity apart: precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al.
+2020), all from distances to the k-th nearest neighbour."""
+
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from lightning_gen.errors import UserError
+from lightning_gen.metrics.distances import SetDistance, Value
+from lightning_gen.metrics.extractors import Extractor
+
+__all__ = ["FidelityDiversity", "fidelity_diversity", "radii"]
+
+_ROWS = 2048  # of a block of the matrix of distances
+
+
+def radii(features: Tensor, k: int) -> Tensor:
+    """(N, D) -> (N,), distance of each point to its k-th nearest other point."""
+    blocks = [torch.cdist(block, features).kthvalue(k + 1).values for block in features.split(_ROWS)]
+    return torch.cat(blocks)  # k + 1: each point is its own nearest one
+
+
+def fidelity_diversity(real: Tensor, real_radii: Tensor, generated: Tensor, k: int) -> dict[str, float]:
+    """The four numbers for float64 features (N, D) and (M, D).
+
+    precision   share of generated images inside the ball of some real image (Kynkäänniemi et al., Eq. 1-2)
+    recall      share of real images inside the ball of some generated image
+    density     balls of real images around a generated one, over k; may exceed 1 (Naeem et al., Eq. 4)
+    coverage    share of real images whose ball holds a generated image (Naeem et al., Eq. 5)
+    """
+    generated_radii = radii(generated, k)
+    covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    recalled, inside = covered.clone(), []
+    for block, radius in zip(generated.split(_ROWS), generated_radii.split(_ROWS), strict=True):
+        distance = torch.cdist(block, real)
+        within = distance <= real_radii
+        inside.append(within.sum(1))
+        covered |= within.any(0)
+        recalled |= (distance <= radius[:, None]).any(0)
+    balls = torch.cat(inside).double()
+    return {
+        "precision": float((balls > 0).double().mean()),
+        "recall": float(recalled.double().mean()),
+        "density": float(balls.mean() / k),
+        "coverage": float(covered.double().mean()),
+    }
+
+
+@final
+class FidelityDiversity(SetDistance):
+    """``precision_``, ``recall_``, ``density_`` and ``coverage_<extractor>``. Higher is better.
+
+    Args:
+        extractor: see `SetDistance`.
+        k: neighbours, 1 or more.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, extractor: Extractor, k: int = 5, **kwargs: Any) -> None:
+        if k < 1:
+            raise UserError(f"evaluation.distances.k is {k}: want 1 or more")
+        super().__init__(extractor, **kwargs)
+        self.k = k
+
+    @property
+    def settings(self) -> dict[str, int]:
+        return {"k": self.k}
+
+    def reference(self, real: Tensor) -> dict[str, Tensor]:
+        real = real.double()
+        return {"features": real.contiguous(), "radii": radii(real, min(self.k, len(real) - 1))}
+
+    def compare(self, reference: dict[str, Tensor], generated: Tensor) -> list[Value]:
+        k = min(self.k, len(reference["features"]) - 1, len(generated) - 1)
+        numbers = fidelity_diversity(reference["features"], reference["radii"], generated.double(), k)
+        return [Value(f"{name}_{self.extractor.label}", value, None, "higher") for name, value in numbers.items()]
