@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from lightning_gen.arguments import Arguments
 from lightning_gen.runs.read import RunRecord, read_runs
 from lightning_gen.runs.tables import Group, Row, Table, build_tables
-from lightning_gen.runs.words import bound_words, duration_words, metric_words, value_words
+from lightning_gen.runs.words import bound_words, duration_words, metric_words, progress_words, value_words
 
 __all__ = ["as_json", "main"]
 
@@ -124,15 +124,6 @@ def _runs_table(runs: list[RunRecord]) -> RichTable:
         texts += [duration_words(run.seconds), run.about.get("seed", "")]
         shown.add_row(*(escape(str(text)) for text in texts), style="dim" if run.baseline else None)
     return shown
-
-
-def progress_words(run: RunRecord) -> str:
-    """Images seen, and of how many where the run has not come to its end."""
-    if run.baseline:
-        return ""
-    if run.budget and run.images_seen < run.budget:
-        return f"{run.images_seen:,} of {run.budget:,}"
-    return f"{run.images_seen:,}"
 
 
 def _metric_table(table: Table) -> Stack:

@@ -99,9 +99,10 @@ def _walk(path: Path) -> Iterator[Path]:
 
 
 def read_runs(paths: list[Path]) -> list[RunRecord]:
-    """All runs of `find_runs`, with labels that tell them apart."""
+    """All runs of `find_runs`, baselines last, with labels that tell them apart."""
     folders = find_runs(paths)
-    return [read_run(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
+    runs = [read_run(folder, label) for folder, label in zip(folders, _labels(folders), strict=True)]
+    return sorted(runs, key=lambda run: run.baseline)
 
 
 def _labels(folders: list[Path]) -> list[str]:

@@ -3,7 +3,9 @@
 import math
 from typing import Any
 
-__all__ = ["bound_words", "duration_words", "identity_words", "metric_words", "value_words"]
+from lightning_gen.runs.read import RunRecord
+
+__all__ = ["bound_words", "duration_words", "identity_words", "metric_words", "progress_words", "value_words"]
 
 _BOUNDS = {
     "exact": "exact: the negative log-likelihood or code length itself",
@@ -82,3 +84,12 @@ def duration_words(seconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def progress_words(run: RunRecord) -> str:
+    """Images seen, and of how many where the run has not come to its end."""
+    if run.baseline:
+        return ""
+    if run.budget and run.images_seen < run.budget:
+        return f"{run.images_seen:,} of {run.budget:,}"
+    return f"{run.images_seen:,}"
