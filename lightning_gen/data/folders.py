@@ -1,0 +1,143 @@
+"""Your own pictures: any folder or zip file of them, with or without a folder per class."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, final
+
+import torch
+from torch import Tensor
+
+from lightning_gen.base import Split
+from lightning_gen.data.augment import Augmentation
+from lightning_gen.data.decode import Frame
+from lightning_gen.data.files import Catalogue, FileImages
+from lightning_gen.data.levels import Levels
+from lightning_gen.data.rows import Column
+from lightning_gen.data.sources import Joined, Source, splits
+from lightning_gen.errors import UserError
+
+__all__ = ["ClassFolders", "FolderImages", "ImageFolder", "held_out"]
+
+
+def held_out(names: Mapping[Split, list[str]], share: float, split_seed: int) -> dict[Split, Tensor]:
+    """Which pictures are in each split: those that `names` lacks are cut from ``train``.
+
+    A picture's place follows from a hash of its name, so that adding pictures moves few others.
+
+    Args:
+        names: of the pictures of each split that exists, ``train`` at least.
+        share: of ``train`` that goes to each missing split, at least one picture.
+        split_seed: each value is another cut.
+
+    Returns:
+        Int64 indices, in order of name, into the pictures of all splits, one split after the other.
+
+    Raises:
+        UserError: `train` has too few pictures.
+    """
+    ends = torch.tensor([0, *(len(part) for part in names.values())]).cumsum(0).tolist()
+    found = {split: torch.arange(a, b) for split, a, b in zip(names, ends, ends[1:], strict=False)}
+    missing: list[Split] = [split for split in ("val", "test") if split not in names]
+    train = names["train"]
+    if len(train) <= len(missing):
+        raise UserError(f"data.root has {len(train)} pictures to train on: want at least {len(missing) + 1}")
+    keys = [hashlib.sha256(f"{split_seed} {name}".encode()).digest() for name in train]
+    order = found["train"][sorted(range(len(train)), key=keys.__getitem__)]
+    count = max(1, int(share * len(train)))
+    for split in missing:
+        found[split], order = order[:count].sort().values, order[count:]
+    return {**found, "train": order.sort().values}
+
+
+class FolderImages(FileImages):
+    """Pictures below a root.
+
+    Args:
+        root: a folder, searched through all sub-folders, or a zip file. Where it holds ``train`` (and ``val``,
+            ``test``) as sub-folders or zip files, those are the splits.
+        size: height and width of the images: the shorter side is resized to it (Lanczos, smaller pictures are
+            enlarged) and the middle is kept. None: pictures stay as they are, and must all be of one size.
+        channels: 1 makes grey, 3 makes RGB; None: as the first picture.
+        crop: side of the square that is cut from the middle before resizing (None: not).
+        levels: fewer than 256, as a class of ``lightning_gen.data.levels`` (None: 256).
+        share: of the training pictures, for each of val and test that the root does not hold, above 0, below 0.5.
+        split_seed: each value is another cut into splits.
+        memory: megabytes; a set whose pixels fit is decoded once, before training, else in each epoch.
+        threads: that decode.
+        batch_size: images per process and batch.
+        seed: of the order and the augmentation of the training images; the splits are the same for every seed.
+        augment: changes training images at random (None: not).
+        on_device: keep the training images on the accelerator where they fill at most a quarter of what is free.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        size: int | None = None,
+        channels: Literal[1, 3] | None = None,
+        crop: int | None = None,
+        levels: Levels | None = None,
+        share: float = 0.1,
+        split_seed: int = 0,
+        memory: int = 1024,
+        threads: int = 4,
+        batch_size: int = 64,
+        seed: int = 0,
+        augment: Augmentation | None = None,
+        on_device: bool = True,
+    ) -> None:
+        if not 0 < share < 0.5:
+            raise UserError(f"data.share is {share}: want above 0 and below 0.5")
+        super().__init__(Frame(size, channels, crop), levels, memory, threads, batch_size, seed, augment, on_device)
+        self.root, self.share, self.split_seed = Path(root).expanduser(), share, split_seed
+        assert self.spec  # lists the folder and reads one picture: a wrong root is refused at once
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        root = self.root.resolve()
+        return root.name if root.is_dir() else root.stem
+
+    @cached_property
+    def _parts(self) -> Mapping[Split, Source]:
+        return splits(self.root)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        names: dict[Split, list[str]] = {split: list(part.names) for split, part in self._parts.items()}
+        source = Joined(self._parts) if len(names) > 1 else self._parts["train"]
+        return Catalogue(source, self._columns(), held_out(names, self.share, self.split_seed))
+
+    def _columns(self) -> dict[str, Column]:
+        """What belongs to each picture, one split after the other."""
+        return {}
+
+
+@final
+class ImageFolder(FolderImages):
+    """Any pictures, without labels; arguments as `FolderImages`."""
+
+
+@final
+class ClassFolders(FolderImages):
+    """Pictures with a folder per class, the first folder of each path; arguments as `FolderImages`."""
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        return [_class_of(name, self.root) for part in self._parts.values() for name in part.names]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self._classes)))
+
+    def _columns(self) -> dict[str, Column]:
+        number = {name: i for i, name in enumerate(self.class_names)}
+        return {"label": torch.tensor([number[name] for name in self._classes])}
+
+
+def _class_of(name: str, root: Path) -> str:
+    folder, slash, _ = name.partition("/")
+    if not slash:
+        raise UserError(f"data.root is {root}: picture {name} lies in no class folder, want one folder per class")
+    return folder
