@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> None:
     cli = build(arguments)
     run: Run = cli.config_init.run
     config = cli.parser.dump(cli.config, skip_none=False)
-    begin = start(run.folder, config, run.resume, cli.trainer)
+    begin = start(run.folder, config, run.resume, cli.trainer, cli.model)
     cli.datamodule.train_dataloader()  # a set that cannot be read is refused before anything is written
     evaluation: Evaluation = cli.config_init.evaluation
     evaluation.check(cli.model)

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 import yaml
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from lightning_gen.callbacks.checkpoint_io import newest_valid
 from lightning_gen.errors import UserError
@@ -30,7 +30,7 @@ class Start(NamedTuple):
     checkpoint: Path | None
 
 
-def start(folder: Path, config: str, resume: Resume, trainer: Trainer) -> Start:
+def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: LightningModule) -> Start:
     """Decide how the run in `folder` begins; where it goes on, the first process brings the folder to the moment of
     the checkpoint: no row of metrics is lost or doubled.
 
@@ -39,9 +39,11 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer) -> Start:
         config: as YAML.
         resume: what the user asked for.
         trainer: not yet running; processes other than the first only look.
+        module: as the configuration builds it.
 
     Raises:
-        UserError: the folder exists and `resume` is "no", or the configuration is another one and it is "same".
+        UserError: the folder exists and `resume` is "no", the configuration is another one and it is "same", or the
+            checkpoint's weights do not fit the module.
     """
     first = trainer.is_global_zero
     if not (folder / "config.yaml").exists() and not (first and folder.exists()):
@@ -53,6 +55,8 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer) -> Start:
     if first and resume == "same":
         _check_same((folder / "config.yaml").read_text(), config, folder)
     checkpoint, damaged = newest_valid(folder / "checkpoints")
+    if checkpoint:
+        _check_shapes(checkpoint, module)
     if first:
         for path in damaged:
             print(f"lightning-gen: {path} is damaged, going on from the one before", file=sys.stderr)
@@ -68,6 +72,16 @@ def _check_same(old: str, new: str, folder: Path) -> None:
                 f"{key} is {after.get(key)}, but {before.get(key)} in {folder / 'config.yaml'}: "
                 "want the same configuration, or --run.resume changed"
             )
+
+
+def _check_shapes(checkpoint: Path, module: LightningModule) -> None:
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    wanted = module.state_dict()
+    for name in sorted(saved.keys() | wanted.keys()):
+        shapes = [tuple(state[name].shape) if name in state else "nothing" for state in (saved, wanted)]
+        if shapes[0] != shapes[1]:
+            found = f"it has {shapes[0]} for {name}, the model wants {shapes[1]}"
+            raise UserError(f"checkpoint {checkpoint} is of another shape: {found}")
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

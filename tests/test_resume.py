@@ -1,0 +1,76 @@
+"""A run that was stopped goes on as if it had not been: bit for bit, and no row is lost or doubled."""
+
+import pytest
+import torch
+
+from lightning_gen.cli import main
+from lightning_gen.files import read_json_lines
+
+CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
+
+
+def _fit(config, root, name, images, *more):
+    run = ["--run.root", str(root), "--run.name", name, "--run.images", str(images)]
+    return main(["fit", "-c", f"configs/{config}.yaml", *run, "--run.save_every", "64", *CPU, *more])
+
+
+def _checkpoint(folder, name="last"):
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def _rows(folder):
+    rows = read_json_lines(folder / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows if not any("eval/" in k for k in row)]
+
+
+@pytest.mark.parametrize("config", ["vae/vae", "gan/dcgan", "flow/realnvp"])
+def test_stopped_and_resumed_is_never_stopped_bit_for_bit(config, tmp_path):
+    assert _fit(config, tmp_path, "whole", 1536) == 0  # past the end of the first epoch
+    assert _fit(config, tmp_path, "parts", 640) == 0
+    assert _fit(config, tmp_path, "parts", 1536, "--run.resume", "changed") == 0
+    whole, parts = (_checkpoint(tmp_path / name) for name in ("whole", "parts"))
+    assert whole["images_seen"] == parts["images_seen"] == 1536
+    for room in ("state_dict", "average"):
+        assert all(torch.equal(whole[room][key], parts[room][key]) for key in whole[room])
+    assert str(whole["optimizer_states"]) == str(parts["optimizer_states"])
+    assert _rows(tmp_path / "whole") == _rows(tmp_path / "parts")
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_serves(tmp_path, capsys):
+    assert _fit("vae/vae", tmp_path, "whole", 512) == 0
+    assert _fit("vae/vae", tmp_path, "r", 256) == 0
+    last = tmp_path / "r" / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1  # one flipped bit
+    last.write_bytes(content)
+    capsys.readouterr()
+    assert _fit("vae/vae", tmp_path, "r", 512, "--run.resume", "changed") == 0
+    assert "last.ckpt is damaged, going on from the one before" in capsys.readouterr().err
+    a, b = (_checkpoint(tmp_path / name)["state_dict"] for name in ("whole", "r"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_another_configuration_is_refused_unless_asked_for(tmp_path, capsys):
+    assert _fit("vae/vae", tmp_path, "r", 64) == 0
+    before = (tmp_path / "r" / "metrics.jsonl").read_bytes()
+    capsys.readouterr()
+    assert _fit("vae/vae", tmp_path, "r", 128, "--run.resume", "same") == 2
+    line = capsys.readouterr().err
+    assert "run.images is 128, but 64 in" in line
+    assert line.count("\n") == 1
+    assert (tmp_path / "r" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_shape_is_one_plain_line(tmp_path, capsys):
+    assert _fit("vae/vae", tmp_path, "r", 64) == 0
+    capsys.readouterr()
+    more = ["--run.resume", "changed", "--model.init_args.latent_dim", "5"]
+    assert _fit("vae/vae", tmp_path, "r", 128, *more) == 2
+    line = capsys.readouterr().err
+    assert "is of another shape" in line
+    assert line.count("\n") == 1
+
+
+def test_going_on_with_a_run_that_is_not_there_starts_it(tmp_path):
+    assert _fit("vae/vae", tmp_path, "r", 64, "--run.resume", "same") == 0
+    assert _checkpoint(tmp_path / "r")["images_seen"] == 64
