@@ -4,6 +4,7 @@
     ImageModule         anything that trains on images: spec, images seen, schedule, which part is averaged
     GenerativeModule    sample
     LikelihoodModule    log_prob in nats of the DISCRETE image; bits/dim; training, written once
+    GridLogger          takes sample grids beside metrics
     LatentModule        encode, decode
     CompletionModule    complete
     TranslationModule   translate
@@ -17,6 +18,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
 import torch
@@ -35,6 +37,7 @@ __all__ = [
     "Bound",
     "CompletionModule",
     "GenerativeModule",
+    "GridLogger",
     "ImageData",
     "ImageModule",
     "LatentModule",
@@ -220,6 +223,17 @@ class LikelihoodModule(GenerativeModule):
     @final
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer_factory(self.parameters())
+
+
+class GridLogger(ABC):
+    """A logger that takes pictures beside numbers."""
+
+    @abstractmethod
+    def log_image(self, name: str, path: Path, images_seen: int) -> None:
+        """Take over the picture at `path`, a PNG that stays there, as drawn after `images_seen` training images.
+
+        Must not raise where the place it logs to fails.
+        """
 
 
 class LatentModule(ABC):
