@@ -4,6 +4,7 @@ Shared by decoders of VAEs and by autoregressive networks; chosen by class in YA
 its log-probability and its probability mass function; sampling and the typical value follow from the last.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import final
 
@@ -199,11 +200,21 @@ class DiscretizedGaussian(_Binned):
         # In the left tail, where log F is accurate; the right one is its mirror image.
         mirrored = lower > 0
         low, high = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
-        log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+        log_low, log_high = _log_normal_cdf(low), _log_normal_cdf(high)
         return log_high + torch.log(-torch.expm1((log_low - log_high).clamp(max=-1e-12)))
 
     def _log_below(self, x: Tensor) -> Tensor:
-        return torch.special.log_ndtr(x)
+        return _log_normal_cdf(x)
+
+
+def _log_normal_cdf(x: Tensor) -> Tensor:
+    """log F(x) of the standard Gaussian, with right gradients in float32 however far in the left tail."""
+    # torch's own has none beyond some thousand deviations; there the asymptotic series is exact to rounding.
+    near, far = x.clamp(min=-50.0), x.clamp(max=-50.0)
+    inverse = far.square().reciprocal()
+    series = torch.log1p(inverse * (-1.0 + inverse * (3.0 - 15.0 * inverse)))
+    tail = -0.5 * far.square() - torch.log(-far) - 0.5 * math.log(2.0 * math.pi) + series
+    return torch.where(x < -50.0, tail, torch.special.log_ndtr(near))
 
 
 @final
