@@ -1,6 +1,7 @@
 """A run folder mirrored to Weights & Biases, online or offline; whatever happens there, training goes on."""
 
 import json
+import math
 import netrc
 import os
 import re
@@ -84,7 +85,10 @@ class WandbMirror(Logger, GridLogger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         seen = self.module.images_seen if self.module else 0
         values = {key: float(value) for key, value in metrics.items() if key != "epoch"}
-        self._try(lambda run: self._log(run, seen, values))
+        # A single NaN would stay the minimum in W&B's summary for good: it is counted beside the curve instead.
+        finite = {key: value for key, value in values.items() if math.isfinite(value)}
+        broken = {f"not_finite/{key}": 1.0 for key in values.keys() - finite.keys()}
+        self._try(lambda run: self._log(run, seen, finite | broken))
 
     @rank_zero_only
     def log_image(self, name: str, path: Path, images_seen: int) -> None:
@@ -125,6 +129,7 @@ class WandbMirror(Logger, GridLogger):
             if self.mode == "offline":
                 raise
             print("lightning-gen: W&B cannot be reached, the run is kept offline: wandb sync", file=sys.stderr)
+            wandb.teardown()  # the service still holds the id of the run that could not begin
             run = self._init("offline")
         run.define_metric("images_seen", hidden=True)
         run.define_metric("*", step_metric="images_seen")
@@ -172,7 +177,7 @@ class WandbMirror(Logger, GridLogger):
         seen = self.module.images_seen if self.module else None
         artifact = wandb.Artifact(name, type="model", metadata={"images_seen": seen})
         for path in present:
-            artifact.add_file(str(path))
+            artifact.add_file(str(path), skip_cache=True, policy="immutable")  # no copy outside the run folder
         run.log_artifact(artifact)
 
 
