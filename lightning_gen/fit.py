@@ -31,6 +31,7 @@ from lightning_gen.files import write_json, write_text
 from lightning_gen.plain import plain_line
 from lightning_gen.resume import Resume, start
 from lightning_gen.runs.folder import RunFolderLogger
+from lightning_gen.runs.wandb import WandbMirror
 
 __all__ = ["Run", "build", "main"]
 
@@ -52,6 +53,7 @@ class Run:
         average: decay of the weight average per batch, 0 to 1.
         compile: compile each network of the model (torch.compile).
         channels_last: keep pictures and weights in channels-last order, faster on many devices.
+        wandb: mirror the run to Weights & Biases, e.g. ``--run.wandb WandbMirror`` (None: do not).
     """
 
     name: str = "run"
@@ -65,6 +67,7 @@ class Run:
     average: float = 0.995
     compile: bool = False
     channels_last: bool = False
+    wandb: WandbMirror | None = None
 
     def __post_init__(self) -> None:
         if self.images < 1:
@@ -155,6 +158,9 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
     logger = RunFolderLogger(run.folder)
     logger.module = model
     trainer.loggers = [logger]
+    if run.wandb:
+        run.wandb.attach(run.folder, model)
+        trainer.loggers.append(run.wandb)
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks += [

@@ -19,8 +19,8 @@ __all__ = ["Resume", "Start", "start"]
 Resume = Literal["no", "same", "changed"]
 #: rows of these files belong to moments of the training
 _ROWS = ("metrics.jsonl", "evaluations.jsonl")
-#: where a run lies may change; what it is may not
-_FREE = ("run.root", "run.name")
+#: where a run lies and is mirrored to may change; what it is may not
+_FREE = ("run.root", "run.name", "run.wandb")
 
 
 class Start(NamedTuple):
@@ -67,7 +67,7 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
 def _check_same(old: str, new: str, folder: Path) -> None:
     before, after = (_flat(yaml.safe_load(text)) for text in (old, new))
     for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and key not in _FREE:
+        if before.get(key) != after.get(key) and not key.startswith(_FREE):
             raise UserError(
                 f"{key} is {after.get(key)}, but {before.get(key)} in {folder / 'config.yaml'}: "
                 "want the same configuration, or --run.resume changed"

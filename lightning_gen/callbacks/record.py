@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_gen.base import GenerativeModule, ImageModule
+from lightning_gen.base import GenerativeModule, GridLogger, ImageModule
 from lightning_gen.callbacks.average import averaged_weights
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
@@ -79,7 +79,11 @@ class SampleGrids(Callback):
         with averaged_weights(trainer, module):
             samples = module.sample(self.count, generator=torch.Generator().manual_seed(self.seed))
         picture = grid(samples, module.spec.levels).numpy()
-        write_png(self.folder / "samples" / f"{module.images_seen:010d}.png", picture)
+        path = self.folder / "samples" / f"{module.images_seen:010d}.png"
+        write_png(path, picture)
+        for logger in trainer.loggers:
+            if isinstance(logger, GridLogger):
+                logger.log_image("samples", path, module.images_seen)
 
     def state_dict(self) -> dict[str, Any]:
         return {"next": self.marks.next, "written": self.written}

@@ -24,8 +24,8 @@ _PAGE = Path(__file__).parent / "page"
 _LARGE, _SMALL = 720, 320
 #: earlier pictures shown per run
 _EARLIER = 5
-#: where a run lies is no difference between runs
-_PLACE = ("run.name", "run.root")
+#: where a run lies and is mirrored to is no difference between runs
+_PLACE = ("run.name", "run.root", "run.wandb", "run.resume")
 
 
 class Picture(NamedTuple):
@@ -98,7 +98,7 @@ def differences(runs: list[RunRecord]) -> tuple[dict[str, list[str]], dict[str, 
         The keys that all runs have, and those that only some have, because their classes differ.
     """
     configs = [{_short_key(k): _text(k, v) for k, v in run.config.items()} for run in runs if run.config]
-    keys = sorted({key for config in configs for key in config if key not in _PLACE})
+    keys = sorted({key for config in configs for key in config if not key.startswith(_PLACE)})
     rows = {key: [config.get(key, "") for config in configs] for key in keys}
     rows = {key: values for key, values in rows.items() if len(set(values)) > 1}
     common = {key for key in rows if all(key in config for config in configs)}

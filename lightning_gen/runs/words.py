@@ -24,7 +24,9 @@ _IDENTITY = (
     (("levels",), "{} levels"),
     (("extractor", "weights"), "features of {} (weights {})"),
     (("resize",), "resize {}"),
-    (("dtype",), "computed in {}"),
+    (("dtype",), "in {}"),
+    (("k",), "{} nearest neighbours"),
+    (("subsets", "size"), "{} subsets of {}"),
 )
 _METRICS = {
     "bits_per_dim": "bits/dim",
@@ -33,6 +35,8 @@ _METRICS = {
     "kid": "KID",
     "precision": "precision",
     "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 import wandb
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from lightning_gen.cli import main
 from lightning_gen.errors import UserError
 from lightning_gen.runs import wandb as mirror_module
 from lightning_gen.runs.wandb import WandbMirror
@@ -103,6 +104,19 @@ def test_a_failure_is_one_line_and_the_end_of_the_mirror_only(make_run, monkeypa
     monkeypatch.setattr(wandb, "init", fail)
     train(mirror_of(make_run("a")), [1.0, 2.0, 3.0])
     assert capsys.readouterr().err == ("lightning-gen: W&B failed, training goes on without it: no such service\n")
+
+
+def test_a_training_goes_on_without_it(tmp_path, monkeypatch, capsys):
+    def fail(**_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(wandb, "init", fail)
+    arguments = ["--run.root", str(tmp_path), "--run.images", "200", "--run.wandb.mode", "offline"]
+    none = ["--evaluation.split", "val", "--evaluation.samples", "10"]
+    assert main(["fit", "-c", "configs/vae/vae.yaml", *arguments, *none]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("W&B failed, training goes on without it: no space left") == 1
+    assert (tmp_path / "vae" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_other_processes_and_disabled_mirrors_write_nothing(make_run, monkeypatch):
