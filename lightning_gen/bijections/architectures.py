@@ -1,50 +1,153 @@
 """Bijections named after papers, wired from the layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import final
 
 from torch import nn
 
 from lightning_gen.bijections.base import Bijection, Compose
-from lightning_gen.bijections.coupling import ChannelCoupling, CheckerboardCoupling, Squeeze, VectorCoupling
+from lightning_gen.bijections.coupling import ChannelCoupling, CheckerboardCoupling, Conditioner, VectorCoupling
 from lightning_gen.bijections.elementwise import Logit
+from lightning_gen.bijections.linear import ActNorm, InvertibleConv, Scaling
+from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
 from lightning_gen.bijections.planar import Planar
+from lightning_gen.bijections.univariate import Additive, Affine, Univariate
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 
-__all__ = ["PlanarStack", "RealNVP", "VectorRealNVP"]
+__all__ = ["NICE", "Glow", "PlanarStack", "RealNVP", "VectorRealNVP"]
 
 
-class RealNVP(Compose):
-    """RealNVP (Dinh et al. 2017, Section 3.6): a scale is checkerboard layers, squeeze, three over channels.
+@final
+class NICE(Compose):
+    """Additive couplings of the flattened image, then one scale per pixel (Dinh et al. 2015, Section 5.1).
 
     Args:
-        spec: of the images; height and width divisible by 2**scales.
-        conditioner: called with (channels in, channels out).
-        scales: number of squeezes, 1 or more.
-        couplings: checkerboard layers per scale.
+        spec: of the images.
+        conditioner: called with (entries in, 0, entries out).
+        couplings: number of couplings; even and odd pixels alternate.
         alpha: of the logit in front.
     """
 
     def __init__(
         self,
         spec: ImageSpec,
-        conditioner: Callable[[int, int], nn.Module],
-        scales: int = 2,
+        conditioner: Callable[[int, int, int], nn.Module],
         couplings: int = 4,
         alpha: float = 0.05,
     ) -> None:
-        if spec.height % 2**scales or spec.width % 2**scales:
-            raise UserError(
-                f"scales is {scales}: want height {spec.height} and width {spec.width} divisible by 2^scales"
-            )
-        channels = spec.channels
-        layers: list[Bijection] = [Logit(alpha)]
-        for _ in range(scales):
-            layers += [CheckerboardCoupling(channels, conditioner, bool(i % 2)) for i in range(couplings)]
-            layers += [Squeeze()]
-            channels *= 4
-            layers += [ChannelCoupling(channels, conditioner, bool(i % 2)) for i in range(3)]
-        super().__init__(*layers)
+        def net(kept: int, out: int) -> nn.Module:
+            return conditioner(kept, 0, out)
+
+        layers = [VectorCoupling(spec.dims, net, Additive(), bool(i % 2)) for i in range(couplings)]
+        super().__init__(Logit(alpha), Flatten(spec.shape), Interleave(), *layers, Scaling(spec.dims))
+
+
+def _scales(spec: ImageSpec, most: int) -> int:
+    """How often the sides can be halved, at most `most` times and down to 2 pixels."""
+    if most < 1:
+        raise UserError(f"bijection.scales is {most}: want 1 or more")
+    possible = 0
+    while possible < most and all(n % 2 ** (possible + 1) == 0 and n > 2 ** (possible + 1) for n in spec.shape[1:]):
+        possible += 1
+    if not possible:
+        raise UserError(f"data has {spec.height}x{spec.width} pixels: a multi-scale flow wants even sides, 4 or more")
+    return possible
+
+
+@final
+class RealNVP(Compose):
+    """Multi-scale RealNVP (Dinh et al. 2017, Section 3.6): a scale is checkerboard couplings, squeeze, couplings over
+    channels, and half of the variables leave; the last scale is checkerboard couplings alone. Activation norm stands
+    where the paper has batch norm: the density of an image must not depend on its batch.
+
+    Args:
+        spec: of the images; even sides.
+        conditioner: called with (channels in, channels out).
+        univariate: makes the map of an element.
+        scales: number of squeezes; fewer where a side cannot be halved so often.
+        couplings: of each kind per scale; one more checkerboard at the last.
+        alpha: of the logit in front.
+
+    Raises:
+        UserError: a side is odd, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        conditioner: Conditioner,
+        univariate: Callable[[], Univariate] = Affine,
+        scales: int = 2,
+        couplings: int = 3,
+        alpha: float = 0.05,
+    ) -> None:
+        def checkerboards(channels: int, count: int) -> Iterator[Bijection]:
+            for i in range(count):
+                yield ActNorm(channels)
+                yield CheckerboardCoupling(channels, conditioner, univariate(), bool(i % 2))
+
+        def over_channels(channels: int) -> Iterator[Bijection]:
+            for i in range(couplings):
+                yield ActNorm(channels)
+                yield ChannelCoupling(channels, conditioner, univariate(), bool(i % 2))
+
+        def scale(shape: tuple[int, int, int], left: int) -> Bijection:
+            channels, height, width = shape
+            if not left:
+                return Compose(*checkerboards(channels, couplings + 1), Flatten(shape))
+            squeezed = (4 * channels, height // 2, width // 2)
+            rest = scale((2 * channels, height // 2, width // 2), left - 1)
+            layers = [*checkerboards(channels, couplings), Squeeze(), *over_channels(4 * channels)]
+            return Compose(*layers, FactorOut(squeezed, rest))
+
+        super().__init__(Logit(alpha), scale(spec.shape, _scales(spec, scales)))
+
+
+@final
+class Glow(Compose):
+    """A scale is squeeze, then steps of activation norm, 1x1 convolution and coupling; half of the variables leave,
+    their Gaussian a function of those that stay (Kingma and Dhariwal 2018, Figure 2).
+
+    Args:
+        spec: of the images; even sides.
+        conditioner: called with (channels in, channels out).
+        univariate: makes the map of an element: `Affine`, or `RationalQuadratic` for a neural spline flow.
+        scales: L, number of squeezes; fewer where a side cannot be halved so often.
+        steps: K, of each scale, 1 or more.
+        alpha: of the logit in front.
+
+    Raises:
+        UserError: a side is odd, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        conditioner: Conditioner,
+        univariate: Callable[[], Univariate] = Affine,
+        scales: int = 2,
+        steps: int = 4,
+        alpha: float = 0.05,
+    ) -> None:
+        if steps < 1:
+            raise UserError(f"bijection.steps is {steps}: want 1 or more")
+
+        def step(channels: int) -> list[Bijection]:
+            coupling = ChannelCoupling(channels, conditioner, univariate())
+            return [ActNorm(channels), InvertibleConv(channels), coupling]
+
+        def scale(shape: tuple[int, int, int], left: int) -> Bijection:
+            squeezed = channels, height, width = 4 * shape[0], shape[1] // 2, shape[2] // 2
+            layers = [Squeeze(), *(layer for _ in range(steps) for layer in step(channels))]
+            if left == 1:
+                return Compose(*layers, ActNorm(channels), Flatten(squeezed))
+            # The Gaussian of what leaves, given what stays, is an affine map of a standard one.
+            prior = ChannelCoupling(channels, conditioner, Affine())
+            rest = scale((channels // 2, height, width), left - 1)
+            return Compose(*layers, prior, FactorOut(squeezed, rest))
+
+        super().__init__(Logit(alpha), scale(spec.shape, _scales(spec, scales)))
 
 
 class PlanarStack(Compose):
@@ -70,4 +173,4 @@ class VectorRealNVP(Compose):
         def net(kept: int, out: int) -> nn.Module:
             return conditioner(kept, context_dim, out)
 
-        super().__init__(*(VectorCoupling(dim, net, bool(i % 2)) for i in range(layers)))
+        super().__init__(*(VectorCoupling(dim, net, Affine(), bool(i % 2)) for i in range(layers)))
