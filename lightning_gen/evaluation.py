@@ -165,9 +165,9 @@ class Evaluation:
         return {
             **_data_identity(data, self.split),
             "extractor": extractor.kind,
-            "weights": extractor.label.rpartition("-")[2],
+            "weights": extractor.hash,
             "resize": extractor.resize,
-            "dtype": "float32",
+            "dtype": extractor.dtype,
             "images": data.size(self.split),
         }
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
 
 __all__ = ["PCA", "Classifier", "Extractor", "fit_classifier", "fit_pca", "weights_hash"]
@@ -27,6 +28,8 @@ class Extractor(nn.Module, ABC):
     kind: str
     #: what happens to the images first; part of the identity of every number
     resize: str = "none"
+    #: of the computation
+    dtype: str = "float32"
     #: what a Fréchet distance of these features is called: ``fid`` is for the 2015 Inception weights alone
     frechet: str = "fd"
 
@@ -39,10 +42,19 @@ class Extractor(nn.Module, ABC):
     def dims(self) -> int:
         """D."""
 
+    def logits(self, features: Tensor) -> Tensor:
+        """Features (B, D) -> class scores (B, K); raises `UserError` where the extractor is no classifier."""
+        raise UserError(f"evaluation.extractor is {type(self).__name__}, which does not classify: want one that does")
+
+    @property
+    def hash(self) -> str:
+        """8 hex digits of its weights."""
+        return weights_hash(self)
+
     @property
     def label(self) -> str:
         """``kind-hash8``: what the names of distances end with."""
-        return f"{self.kind}-{weights_hash(self)}"
+        return f"{self.kind}-{self.hash}"
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -81,6 +93,9 @@ class Classifier(Extractor):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.pooled(to_signed(image, self.spec.levels))
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.head(features)
 
     def pooled(self, x: Tensor) -> Tensor:
         """Signed (B, C, H, W) -> (B, D)."""
@@ -142,7 +157,7 @@ def fit_classifier(image: Tensor, label: Tensor, spec: ImageSpec, epochs: int = 
                 index = torch.randint(len(image), (batch,), generator=generator)
                 x = to_signed(image[index], spec.levels)
                 strength = 0.6 * torch.rand(batch, 1, 1, 1, generator=generator)
-                logits = net.head(net.pooled(x + strength * torch.randn(x.shape, generator=generator)))
+                logits = net.logits(net.pooled(x + strength * torch.randn(x.shape, generator=generator)))
                 loss = cross_entropy(logits, label[index], label_smoothing=0.1)
                 optimizer.zero_grad()
                 loss.backward()
