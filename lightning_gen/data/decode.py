@@ -58,6 +58,12 @@ class Frame:
                 raise UserError(f"data.{key} is {value}: want 1 or more pixels")
         self.size, self.channels, self.crop = size, channels, crop
 
+    @property
+    def fixed(self) -> tuple[int, int, int] | None:
+        """(C, H, W) where it does not depend on the pictures, else None."""
+        side = self.size or self.crop
+        return (self.channels, side, side) if self.channels and side else None
+
     def shape(self, image: Image.Image) -> tuple[int, int, int]:
         """(C, H, W) of a set whose first picture is `image`."""
         side = self.size or self.crop

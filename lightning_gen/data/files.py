@@ -15,7 +15,7 @@ from lightning_gen.base import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame, open_picture
 from lightning_gen.data.levels import Levels
-from lightning_gen.data.memory import IndexedImages, column_bytes
+from lightning_gen.data.memory import IndexedImages, update
 from lightning_gen.data.rows import Column, MemoryRows, Rows, take
 from lightning_gen.data.sources import Source
 from lightning_gen.errors import UserError
@@ -140,6 +140,8 @@ class FileImages(IndexedImages):
     @cached_property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
+        if self.frame.fixed:
+            return self.frame.fixed
         source = self.catalogue.source
         return self.frame.shape(open_picture(source.read(0), source.names[0]))
 
@@ -160,7 +162,8 @@ class FileImages(IndexedImages):
             order = splits[split]
             digest.update("\n".join([split, *(f"{source.names[i]} {marks[i]}" for i in order.tolist())]).encode())
             for key, value in sorted(columns.items()):
-                digest.update(key.encode() + column_bytes(take(value, order)))
+                digest.update(key.encode())
+                update(digest, take(value, order))
         return digest.hexdigest()[:16]
 
     @cached_property

@@ -92,7 +92,8 @@ class FolderImages(FileImages):
             raise UserError(f"data.share is {share}: want above 0 and below 0.5")
         super().__init__(Frame(size, channels, crop), levels, memory, threads, batch_size, seed, augment, on_device)
         self.root, self.share, self.split_seed = Path(root).expanduser(), share, split_seed
-        assert self.spec  # lists the folder and reads one picture: a wrong root is refused at once
+        assert self.catalogue.splits  # a wrong root is refused at once
+        assert self.spec
 
     @property
     def name(self) -> str:  # type: ignore[override]

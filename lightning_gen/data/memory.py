@@ -4,15 +4,15 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from lightning_gen.base import Batch, ImageData, Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.rows import Column, MemoryRows, PlainLoader, Rows, TrainLoader
 
-__all__ = ["IndexedImages", "MemoryImages", "column_bytes"]
+__all__ = ["IndexedImages", "MemoryImages", "update"]
 
 
 class IndexedImages(ImageData):
@@ -73,15 +73,18 @@ class MemoryImages(IndexedImages):
         digest = hashlib.sha256(repr(self.spec).encode())
         for split in sorted(self.splits):
             for key, value in sorted(self.splits[split].items()):
-                digest.update(f"{split}.{key}".encode() + column_bytes(value))
+                digest.update(f"{split}.{key}".encode())
+                update(digest, value)
         return digest.hexdigest()[:16]
 
     def rows(self, split: Split) -> MemoryRows:
         return MemoryRows(self.splits[split])
 
 
-def column_bytes(column: Column) -> bytes:
-    """Shape and values of a column, for a digest."""
+def update(digest: Any, column: Column) -> None:
+    """Add shape and values of a column to a digest, without a copy of the values."""
     if isinstance(column, Tensor):
-        return f"{tuple(column.shape)}".encode() + torch.as_tensor(column).contiguous().numpy().tobytes()
-    return f"({len(column)},)".encode() + "\0".join(column).encode()
+        digest.update(f"{tuple(column.shape)}".encode())
+        digest.update(column.contiguous().numpy())
+    else:
+        digest.update(f"({len(column)},)".encode() + "\0".join(column).encode())

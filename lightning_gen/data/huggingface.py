@@ -1,0 +1,166 @@
+"""Picture sets of the Hugging Face hub, or of a local folder that the library ``datasets`` reads."""
+
+import zlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, final
+
+import torch
+
+from lightning_gen.base import Split
+from lightning_gen.data.augment import Augmentation
+from lightning_gen.data.decode import Frame
+from lightning_gen.data.files import Catalogue, FileImages
+from lightning_gen.data.folders import held_out
+from lightning_gen.data.levels import Levels
+from lightning_gen.data.rows import Column
+from lightning_gen.data.sources import Joined, Source
+from lightning_gen.errors import UserError
+
+__all__ = ["HubSet"]
+
+#: bytes that are read for the fingerprint, at most about this many
+_READ_AT_MOST = 4 << 30
+
+
+@final
+class _HubSource(Source):
+    """The encoded pictures of one split.
+
+    Args:
+        rows: a ``datasets.Dataset`` whose column `column` is an image that is not decoded.
+        column: of the pictures.
+    """
+
+    def __init__(self, rows: Any, column: str) -> None:
+        self.rows, self.column = rows.select_columns([column]), column
+        self.names = [f"{i:09}" for i in range(len(rows))]
+
+    def read(self, index: int) -> bytes:
+        picture = self.rows[index][self.column]
+        if picture is None:
+            raise UserError(f"data.image_column {self.column} has no picture in row {index}: want one in each row")
+        return picture["bytes"] if picture["bytes"] is not None else Path(picture["path"]).read_bytes()
+
+    def marks(self) -> Iterator[str]:
+        step = 1 + (self.rows.data.nbytes or 0) // _READ_AT_MOST  # of a large set, every few pictures
+        return (f"{zlib.crc32(self.read(i)):08x}" if i % step == 0 else "" for i in range(len(self.names)))
+
+
+@final
+class HubSet(FileImages):
+    """A set of pictures that the library ``datasets`` loads (``pip install lightning-gen[huggingface]``).
+
+    Args:
+        path: a set of the hub, such as ``ylecun/mnist``, or a local folder of parquet files or pictures.
+        configuration: of the set, where it has several (None: its default).
+        revision: commit or tag of the set on the hub: without one, numbers change when the set does.
+        image_column: of the pictures.
+        label_column: of the classes, a class label (None: no labels).
+        text_column: of the captions (None: no captions).
+        train_split: name of the training split.
+        val_split: name of the validation split (None: cut from train).
+        test_split: name of the test split (None: cut from train).
+        size: height and width of the images, see `Frame`, as `channels` and `crop`.
+        channels: 1 grey, 3 RGB, None as the first picture.
+        crop: side of the square that is cut from the middle before resizing (None: not).
+        levels: fewer than 256 (None: 256).
+        share: of the training pictures, for each split that is cut from them.
+        memory: see `FileImages`, as are `threads`, `batch_size`, `seed`, `augment` and `on_device`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        configuration: str | None = None,
+        revision: str | None = None,
+        image_column: str = "image",
+        label_column: str | None = None,
+        text_column: str | None = None,
+        train_split: str = "train",
+        val_split: str | None = None,
+        test_split: str | None = None,
+        size: int | None = None,
+        channels: Literal[1, 3] | None = None,
+        crop: int | None = None,
+        levels: Levels | None = None,
+        share: float = 0.1,
+        memory: int = 1024,
+        threads: int = 4,
+        batch_size: int = 64,
+        seed: int = 0,
+        augment: Augmentation | None = None,
+        on_device: bool = True,
+    ) -> None:
+        if not 0 < share < 0.5:
+            raise UserError(f"data.share is {share}: want above 0 and below 0.5")
+        super().__init__(Frame(size, channels, crop), levels, memory, threads, batch_size, seed, augment, on_device)
+        self.path, self.configuration, self.revision, self.share = path, configuration, revision, share
+        self.image_column, self.label_column, self.text_column = image_column, label_column, text_column
+        asked: dict[Split, str | None] = {"train": train_split, "val": val_split, "test": test_split}
+        self.split_names: dict[Split, str] = {split: name for split, name in asked.items() if name is not None}
+        assert self.class_names is not None  # loads the set: a wrong name is refused at once
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return Path(self.path).name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        if self.label_column is None:
+            return ()
+        return tuple(self._parts["train"].features[self.label_column].names)
+
+    @cached_property
+    def _parts(self) -> dict[Split, Any]:
+        datasets = _library()
+        try:
+            whole = datasets.load_dataset(self.path, self.configuration, revision=self.revision)
+        except Exception as error:  # the library raises whatever its readers and its network do
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+            raise UserError(f"data.path is {self.path}, which cannot be loaded: {reason}") from error
+        for name in self.split_names.values():
+            if name not in whole:
+                raise UserError(f"data.path {self.path} has no split {name}: want one of {', '.join(whole)}")
+        parts = {split: whole[name] for split, name in self.split_names.items()}
+        self._check_columns(parts["train"], datasets)
+        return {
+            split: part.cast_column(self.image_column, datasets.Image(decode=False)) for split, part in parts.items()
+        }
+
+    def _check_columns(self, part: Any, datasets: Any) -> None:
+        kinds = {
+            self.image_column: datasets.Image,
+            self.label_column: datasets.ClassLabel,
+            self.text_column: datasets.Value,
+        }
+        for column, kind in kinds.items():
+            if column is not None and not isinstance(part.features.get(column), kind):
+                wanted = [name for name, feature in part.features.items() if isinstance(feature, kind)]
+                known = f"want one of {', '.join(wanted)}" if wanted else f"it has no column of type {kind.__name__}"
+                raise UserError(f"data.path {self.path} has no {kind.__name__} column {column}: {known}")
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        sources: dict[Split, Source] = {s: _HubSource(part, self.image_column) for s, part in self._parts.items()}
+        names: dict[Split, list[str]] = {split: list(source.names) for split, source in sources.items()}
+        columns: dict[str, Column] = {}
+        if self.label_column is not None:
+            columns["label"] = torch.tensor(self._values(self.label_column))
+        if self.text_column is not None:
+            columns["text"] = [str(text) for text in self._values(self.text_column)]
+        return Catalogue(Joined(sources), columns, held_out(names, self.share, 0))
+
+    def _values(self, column: str) -> list[Any]:
+        return [value for part in self._parts.values() for value in part.select_columns([column])[:][column]]
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise UserError(
+            "data HubSet reads sets with datasets, which is not installed: want pip install datasets"
+        ) from error
+    return datasets
