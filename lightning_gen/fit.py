@@ -134,10 +134,13 @@ def main(arguments: list[str]) -> None:
     cli = build(arguments)
     run: Run = cli.config_init.run
     config = cli.parser.dump(cli.config, skip_none=False)
-    begin = start(run.folder, config, run.resume, cli.trainer, cli.model)
     cli.datamodule.train_dataloader()  # a set that cannot be read is refused before anything is written
     evaluation: Evaluation = cli.config_init.evaluation
     evaluation.check(cli.model)
+    begin = start(run.folder, config, run.resume, cli.trainer, cli.model)
+    if begin.images_seen >= run.images:
+        print(f"{run.folder}: {begin.images_seen} images seen, nothing left to do")
+        return
     if run.channels_last:
         cli.model.to(memory_format=torch.channels_last)
     if run.compile:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 import yaml
 from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
 
 from lightning_gen.callbacks.checkpoint_io import newest_valid
 from lightning_gen.errors import UserError
@@ -19,15 +20,17 @@ __all__ = ["Resume", "Start", "start"]
 Resume = Literal["no", "same", "changed"]
 #: rows of these files belong to moments of the training
 _ROWS = ("metrics.jsonl", "evaluations.jsonl")
-#: where a run lies and is mirrored to may change; what it is may not
-_FREE = ("run.root", "run.name", "run.wandb")
+#: where a run lies, is mirrored to and how it was started may change; what it is may not
+_FREE = ("run.root", "run.name", "run.wandb", "run.resume")
 
 
 class Start(NamedTuple):
-    """How a run begins: whether its folder is new, and the checkpoint it goes on from, None for the beginning."""
+    """How a run begins: whether its folder is new, the checkpoint it goes on from, None for the beginning, and how many
+    images it had seen by then."""
 
     new: bool
     checkpoint: Path | None
+    images_seen: int
 
 
 def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: LightningModule) -> Start:
@@ -47,21 +50,23 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
     """
     first = trainer.is_global_zero
     if not (folder / "config.yaml").exists() and not (first and folder.exists()):
-        return Start(True, None)
+        return Start(True, None, 0)
     if resume == "no":
         if not first:  # the first process has just made it
-            return Start(True, None)
+            return Start(True, None, 0)
         raise UserError(f"run.name is {folder.name}: {folder} exists already, want a new name or --run.resume same")
     if first and resume == "same":
         _check_same((folder / "config.yaml").read_text(), config, folder)
     checkpoint, damaged = newest_valid(folder / "checkpoints")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True) if checkpoint else {}
     if checkpoint:
-        _check_shapes(checkpoint, module)
+        _check_shapes(checkpoint, state["state_dict"], module)
     if first:
         for path in damaged:
             print(f"lightning-gen: {path} is damaged, going on from the one before", file=sys.stderr)
-        _rewind(folder, checkpoint)
-    return Start(False, checkpoint)
+        _rewind(folder, state)
+        write_text(folder / "config.yaml", config)
+    return Start(False, checkpoint, state.get("images_seen", 0))
 
 
 def _check_same(old: str, new: str, folder: Path) -> None:
@@ -74,8 +79,7 @@ def _check_same(old: str, new: str, folder: Path) -> None:
             )
 
 
-def _check_shapes(checkpoint: Path, module: LightningModule) -> None:
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+def _check_shapes(checkpoint: Path, saved: dict[str, Tensor], module: LightningModule) -> None:
     wanted = module.state_dict()
     for name in sorted(saved.keys() | wanted.keys()):
         shapes = [tuple(state[name].shape) if name in state else "nothing" for state in (saved, wanted)]
@@ -91,15 +95,14 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {key: v for name, item in value.items() for key, v in _flat(item, f"{prefix}.{name}".strip(".")).items()}
 
 
-def _rewind(folder: Path, checkpoint: Path | None) -> None:
+def _rewind(folder: Path, state: dict[str, Any]) -> None:
     """Drop the rows that training will write again, and add the one that was due when the checkpoint was written."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True) if checkpoint else {}
     images_seen = state.get("images_seen", 0)
     for name in _ROWS:
         path = folder / name
         if not path.exists():
             continue
-        rows = [row for row in read_json_lines(path) if row["images_seen"] <= images_seen and checkpoint]
+        rows = [row for row in read_json_lines(path) if row["images_seen"] <= images_seen and state]
         if name == "metrics.jsonl" and (row := state.get("row")):
             written = any(old["images_seen"] == images_seen and row.keys() <= old.keys() for old in rows)
             rows += [] if written else [{"images_seen": images_seen, "seconds": _seconds(rows), **row}]

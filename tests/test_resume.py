@@ -74,3 +74,12 @@ def test_a_checkpoint_of_another_shape_is_one_plain_line(tmp_path, capsys):
 def test_going_on_with_a_run_that_is_not_there_starts_it(tmp_path):
     assert _fit("vae/vae", tmp_path, "r", 64, "--run.resume", "same") == 0
     assert _checkpoint(tmp_path / "r")["images_seen"] == 64
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
+    assert _fit("vae/vae", tmp_path, "r", 64) == 0
+    before = {p: p.read_bytes() for p in (tmp_path / "r").rglob("*") if p.is_file() and p.suffix != ".yaml"}
+    capsys.readouterr()
+    assert _fit("vae/vae", tmp_path, "r", 64, "--run.resume", "same") == 0
+    assert "64 images seen, nothing left to do" in capsys.readouterr().out
+    assert {p: p.read_bytes() for p in before} == before
