@@ -100,7 +100,7 @@ class HubSet(FileImages):
         self.image_column, self.label_column, self.text_column = image_column, label_column, text_column
         asked: dict[Split, str | None] = {"train": train_split, "val": val_split, "test": test_split}
         self.split_names: dict[Split, str] = {split: name for split, name in asked.items() if name is not None}
-        assert self.class_names is not None  # loads the set: a wrong name is refused at once
+        assert self._parts  # loads the set: a wrong name is refused at once
 
     @property
     def name(self) -> str:  # type: ignore[override]
