@@ -162,7 +162,8 @@ def build_tables(runs: Iterable[RunRecord], metric: str | None = None, split: st
 def _order(table: Table) -> tuple[Any, ...]:
     split = str(table.identity.get("split"))
     first = _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
-    return (str(table.identity.get("data")), first, table.metric != "bits_per_dim", table.metric, table.caption)
+    rank = (table.metric != "bits_per_dim", table.better == "higher", table.metric)
+    return (str(table.identity.get("data")), first, *rank, table.caption)
 
 
 def _table(members: list[Score]) -> Table:
