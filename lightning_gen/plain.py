@@ -23,6 +23,9 @@ def plain_line(report: str) -> str:
     >>> plain_line('Parser key "run.images":\\n  Expected a <class \\'int\\'>. Got value: many')
     'run.images is many: want int'
     """
+    own = re.search(r"^\s*- (.*: want .*)$", report, re.M)
+    if own:  # a constructor's own message, among the alternatives of an optional argument
+        return own[1]
     where = ".init_args.".join(_KEY.findall(report))
     owners = _CLASS.findall(report)
 

@@ -160,7 +160,5 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise UserError(
-            "data HubSet reads sets with datasets, which is not installed: want pip install datasets"
-        ) from error
+        raise UserError("data HubSet needs datasets, which is not installed: want pip install datasets") from error
     return datasets
