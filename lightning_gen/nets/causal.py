@@ -73,6 +73,10 @@ class MaskedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         return conv2d(input, self.weight * self.mask, self.bias)
 
+    def as_matrix(self) -> tuple[Tensor, Tensor | None]:
+        """The convolution at one position: the matrix that takes (B, rows * columns * in) to (B, out), and the bias."""
+        return (self.weight * self.mask).permute(0, 2, 3, 1).flatten(1), self.bias
+
 
 def may_see(out: Tensor, into: Tensor, strictly: bool) -> Tensor:
     """(out, in, 1, 1) of True where a feature of group `out` may use one of group `into` of the same pixel: an

@@ -7,9 +7,17 @@ __all__ = ["ConvConditioner", "MLPConditioner"]
 
 
 class ConvConditioner(nn.Module):
-    """Residual 3x3 convolutions (B, C, H, W) -> (B, out, H, W); zero at start, so a coupling starts as the identity."""
+    """Residual 3x3 convolutions (B, C, H, W) -> (B, out, H, W); zero at start, so a coupling starts as the identity.
 
-    def __init__(self, channels: int, out: int, width: int = 64, blocks: int = 2) -> None:
+    Args:
+        channels: C.
+        out: channels of the output.
+        width: hidden channels.
+        blocks: residual blocks.
+        dropout: in each block, 0..1.
+    """
+
+    def __init__(self, channels: int, out: int, width: int = 64, blocks: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(
@@ -17,6 +25,7 @@ class ConvConditioner(nn.Module):
                 nn.ReLU(),
                 nn.Conv2d(width, width, 3, padding=1),
                 nn.ReLU(),
+                nn.Dropout(dropout),
                 nn.Conv2d(width, width, 3, padding=1),
             )
             for _ in range(blocks)
@@ -32,14 +41,28 @@ class ConvConditioner(nn.Module):
 
 
 class MLPConditioner(nn.Module):
-    """(B, D) and context (B, K) -> (B, out); zero at start."""
+    """(B, D) and context (B, K) -> (B, out); zero at start.
 
-    def __init__(self, dim: int, context_dim: int, out: int, width: int = 64) -> None:
+    Args:
+        dim: D.
+        context_dim: K, 0 without a context.
+        out: length of the output.
+        width: of both hidden layers.
+        dropout: of both hidden layers, 0..1.
+    """
+
+    def __init__(self, dim: int, context_dim: int, out: int, width: int = 64, dropout: float = 0.0) -> None:
         super().__init__()
         head = nn.Linear(width, out)
         _zero(head)
         self.layers = nn.Sequential(
-            nn.Linear(dim + context_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), head
+            nn.Linear(dim + context_dim, width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            head,
         )
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:

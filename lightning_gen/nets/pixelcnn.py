@@ -123,9 +123,9 @@ class _RowReader(Reader):
         self.lines = [x.new_zeros(len(x), width + self.reach, n) for n in sizes]
         zeros = x.new_zeros(len(x), net.layers[0].down.in_channels, 1, width)  # type: ignore[union-attr, arg-type]
         self.above = [_features_last(layer.down(zeros)) for layer in self.layers]
-        self.horizontal = [_as_matrix(layer.horizontal) for layer in self.layers]
-        self.out = [_as_matrix(layer.out) for layer in self.layers]
-        self.head = [_as_matrix(net.head[i]) for i in (1, 3)]  # type: ignore[arg-type]
+        self.horizontal = [layer.horizontal.as_matrix() for layer in self.layers]
+        self.out = [layer.out.as_matrix() for layer in self.layers]
+        self.head = [net.head[i].as_matrix() for i in (1, 3)]  # type: ignore[operator, union-attr]
 
     def read(self, row: int, column: int) -> Tensor:
         if row > self.row:
@@ -154,8 +154,3 @@ class _RowReader(Reader):
 def _features_last(row: Tensor) -> Tensor:
     """(B, F, 1, W) -> (B, W, F)."""
     return row[:, :, 0].mT.contiguous()
-
-
-def _as_matrix(layer: MaskedConv2d) -> tuple[Tensor, Tensor | None]:
-    """A kernel of one row, as the matrix that takes (B, columns * in) to (B, out), and its bias."""
-    return (layer.weight * layer.mask)[:, :, 0].mT.flatten(1), layer.bias
