@@ -89,7 +89,8 @@ class Frame:
             raise UserError(f"picture {name} is {sizes}: want data.size to resize all")
         if self.channels is None and len(image.getbands()) > channels:
             raise UserError(f"picture {name} has colours, the first is grey: want data.channels 1 or 3")
-        pixels = np.array(image.convert("L" if channels == 1 else "RGB"))
+        mode = "L" if channels == 1 else "RGB"
+        pixels = np.array(image if image.mode == mode else image.convert(mode))
         return torch.from_numpy(pixels).view(height, width, channels).permute(2, 0, 1)
 
     @staticmethod

@@ -24,7 +24,8 @@ __all__ = ["ClassFolders", "FolderImages", "ImageFolder", "held_out"]
 def held_out(names: Mapping[Split, list[str]], share: float, split_seed: int) -> dict[Split, Tensor]:
     """Which pictures are in each split: those that `names` lacks are cut from ``train``.
 
-    A picture's place follows from a hash of its name, so that adding pictures moves few others.
+    A picture's place follows from a hash of its name: adding pictures moves few others, and the first pictures of a
+    split are a fair sample of it, not those of the first class.
 
     Args:
         names: of the pictures of each split that exists, ``train`` at least.
@@ -32,23 +33,28 @@ def held_out(names: Mapping[Split, list[str]], share: float, split_seed: int) ->
         split_seed: each value is another cut.
 
     Returns:
-        Int64 indices, in order of name, into the pictures of all splits, one split after the other.
+        Int64 indices into the pictures of all splits, one split after the other.
 
     Raises:
         UserError: `train` has too few pictures.
     """
-    ends = torch.tensor([0, *(len(part) for part in names.values())]).cumsum(0).tolist()
-    found = {split: torch.arange(a, b) for split, a, b in zip(names, ends, ends[1:], strict=False)}
     missing: list[Split] = [split for split in ("val", "test") if split not in names]
-    train = names["train"]
-    if len(train) <= len(missing):
-        raise UserError(f"data.root has {len(train)} pictures to train on: want at least {len(missing) + 1}")
-    keys = [hashlib.sha256(f"{split_seed} {name}".encode()).digest() for name in train]
-    order = found["train"][sorted(range(len(train)), key=keys.__getitem__)]
-    count = max(1, int(share * len(train)))
+    if len(names["train"]) <= len(missing):
+        raise UserError(f"data.root has {len(names['train'])} pictures to train on: want at least {len(missing) + 1}")
+    found: dict[Split, Tensor] = {}
+    first = 0
+    for split, part in names.items():
+        found[split] = first + torch.tensor(_hashed_order(part, split_seed))
+        first += len(part)
+    count = max(1, int(share * len(names["train"])))
     for split in missing:
-        found[split], order = order[:count].sort().values, order[count:]
-    return {**found, "train": order.sort().values}
+        found[split], found["train"] = found["train"][:count], found["train"][count:]
+    return found
+
+
+def _hashed_order(names: list[str], split_seed: int) -> list[int]:
+    keys = [hashlib.sha256(f"{split_seed} {name}".encode()).digest() for name in names]
+    return sorted(range(len(names)), key=keys.__getitem__)
 
 
 class FolderImages(FileImages):

@@ -70,6 +70,14 @@ def test_splits_follow_names_and_split_seed_alone(pictures):
     assert sum(len(before[split] - set(_names(after, split))) for split in SPLITS) <= 2
 
 
+def test_the_first_pictures_of_a_split_are_a_sample_of_all_classes(tmp_path):
+    for split, count in (("train", 40), ("test", 40)):
+        write_pictures(tmp_path / split, [f"{kind}/{i}.png" for kind in "ab" for i in range(count // 2)], (2, 2))
+    data = ClassFolders(str(tmp_path))
+    for split in ("train", "test"):
+        assert 3 <= int(next(data.batches(split, 16))["label"].sum()) <= 13
+
+
 def _names(data, split):
     return [data.catalogue.source.names[i] for i in data.catalogue.splits[split]]
 
