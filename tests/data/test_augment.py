@@ -46,7 +46,7 @@ def test_shift_is_a_crop_of_the_reflected_image():
 
 
 def test_wrong_shifts_are_one_plain_line():
-    with pytest.raises(UserError, match="augment.pixels is 0: want 1 or more"):
+    with pytest.raises(UserError, match=r"augment.pixels is 0: want 1 or more"):
         RandomShift(0)
-    with pytest.raises(UserError, match="augment.pixels is 5: want less than the images' 5 pixels"):
+    with pytest.raises(UserError, match=r"augment.pixels is 5: want less than the images' 5 pixels"):
         RandomShift(5)(IMAGE, Draws(0, 0, torch.arange(1)))
