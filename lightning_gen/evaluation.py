@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 from torch import distributed as dist
@@ -142,6 +144,10 @@ class Evaluation:
         if not distances:
             return {}
         extractor = distances[0].extractor
+        fewest = min(images, data.size(self.split))
+        if fewest <= extractor.dims and _process()[0] == 0:
+            few = f"lightning-gen: {fewest} images for {extractor.dims} features of {extractor.label}"
+            print(f"{few}: a Fréchet distance of so few is biased upward", file=sys.stderr)
         features = _collect(images, (extractor.dims,), torch.float32, lambda b: extractor(draw(b).to(device)), step)
         identity = self._identity(data, extractor) | {"samples": images, "seed": self.seed}
         metrics: Metrics = {}
@@ -343,16 +349,26 @@ def _cache(room: str, identity: dict[str, Any]) -> Path:
 def _cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The content of `path`, made and written where it is not there; the first process's, on every process."""
     rank, world = _process()
-    known = torch.tensor(int(path.is_file()), device=_wire())
+    tensors = _read(path)
+    known = torch.tensor(int(tensors is not None), device=_wire())
     if world > 1:  # all or none: `make` may need every process
         dist.all_reduce(known, dist.ReduceOp.MIN)
-    tensors = load_file(path) if known else {key: value.detach().cpu().contiguous() for key, value in make().items()}
+    if tensors is None or not known:
+        tensors = {key: value.detach().cpu().contiguous() for key, value in make().items()}
     if world > 1:
         tensors = {key: _first(tensor) for key, tensor in sorted(tensors.items())}
     if rank == 0 and not known:
         with atomic_write(path) as stream:
             stream.write(save(tensors))
     return tensors
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """The content of a cached file; None where there is none, or it is damaged."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        return None
 
 
 def _wire() -> str:

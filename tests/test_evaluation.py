@@ -81,6 +81,23 @@ def test_a_cached_reference_changes_nothing_and_a_torn_set_of_samples_is_exact(t
     assert all(row["identity"]["samples"] == 100 for name, row in first.items() if "classifier" in name)
 
 
+def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_GEN_CACHE", str(tmp_path))
+    data = Digits()
+    first = Evaluation(samples=100).measure(Uniform(data.spec), data)
+    for path in tmp_path.rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:50])
+    assert Evaluation(samples=100).measure(Uniform(data.spec), data) == first
+
+
+def test_a_collapsed_generator_gets_finite_numbers_and_few_images_a_warning(capsys):
+    data = Digits()
+    image = data.splits["test"]["image"][:1].expand(64, -1, -1, -1)
+    metrics = Evaluation(samples=40).distance(lambda block: image, 40, data)
+    assert all(row["value"] is not None and math.isfinite(row["value"]) for row in metrics.values())
+    assert "40 images for 64 features of classifier-" in capsys.readouterr().err
+
+
 def _measure(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world)
