@@ -17,6 +17,8 @@ _NOT_CURVES = ("images_seen", "seconds", "epoch", "step")
 _BUCKETS = 200
 #: from this ratio of largest to smallest value on, the axis is logarithmic
 _LOG_RATIO = 5.0
+#: shares of images, at home between 0 and 1
+_SHARES = ("precision", "recall", "density", "coverage")
 
 
 class Point(NamedTuple):
@@ -131,7 +133,8 @@ def _label(run: RunRecord, metric: str) -> str:
 def _chart(metric: str, data: str, curves: list[tuple[int, RunRecord, list[tuple[int, float | None]]]]) -> Chart:
     values = [v for _, _, points in curves for _, v in points if v is not None]
     low, high = min(values, default=0.0), max(values, default=1.0)
-    logarithmic = low > 0 and high / low > _LOG_RATIO
+    share = metric.rpartition("/")[2].startswith(_SHARES)
+    logarithmic = low > 0 and high / low > _LOG_RATIO and not share
     last = max(seen for _, _, points in curves for seen, _ in points)
     x_axis, y_axis = _Axis(0, max(last, 1), False), _Axis(low, high, logarithmic)
     width, height = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
