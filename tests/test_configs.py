@@ -19,6 +19,8 @@ from lightning_gen.loading import load_module
 CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer"))
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"
 QUIET = ["--trainer.accelerator", "cpu"]
+# Their embedded classifier would train for minutes; tests/test_evaluation.py has the distances.
+NO_DISTANCES = ["--evaluation.samples", "0"]
 
 
 def _name(config: Path) -> str:
@@ -28,7 +30,7 @@ def _name(config: Path) -> str:
 @pytest.mark.parametrize("config", CONFIGS, ids=_name)
 def test_config_keeps_its_promises(config, tmp_path):
     arguments = ["-c", str(config), "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "32", *QUIET]
-    fit([*arguments, "--data.init_args.batch_size", "16"])  # two batches
+    fit([*arguments, "--data.init_args.batch_size", "16", "--evaluation.samples", "64"])  # two batches
     folder = tmp_path / "x"
     a, b = (load_module(folder / "checkpoints" / "last.ckpt") for _ in range(2))
     assert a.images_seen == 32
@@ -68,7 +70,7 @@ def test_config_on_real_pictures(config, data, tmp_path):
     if not (SHARED / data).is_dir():
         pytest.skip(f"no {SHARED / data}: real pictures are not here")
     arguments = ["-c", str(config), "-c", "tests/pictures.yaml", "--data.init_args.root", str(SHARED / data)]
-    fit([*arguments, "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "8", *QUIET])
+    fit([*arguments, "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "8", *QUIET, *NO_DISTANCES])
     module = load_module(tmp_path / "x" / "checkpoints" / "last.ckpt")
     assert module.spec.shape == {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}[data]
 

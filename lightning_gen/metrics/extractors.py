@@ -142,10 +142,10 @@ def fit_classifier(image: Tensor, label: Tensor, spec: ImageSpec, epochs: int = 
         image: uint8 (N, C, H, W).
         label: int64 (N,), 0..classes-1.
         spec: of the images.
-        epochs: passes over the images.
+        epochs: passes over the images, as far as 2,000 batches go.
     """
     threads, generator = torch.get_num_threads(), torch.Generator().manual_seed(0)
-    steps, batch = max(240, epochs * len(image) // 64), min(64, len(image))
+    steps, batch = min(max(240, epochs * len(image) // 64), 2000), min(64, len(image))
     try:
         torch.set_num_threads(1)
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
