@@ -103,7 +103,11 @@ def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
         raise UserError(f"checkpoint {path} cannot be read: want one that lightning-gen fit wrote") from error
     _check_trusted(checkpoint["hyper_parameters"])
     module = getattr(importlib.import_module(class_path.rpartition(".")[0]), class_path.rpartition(".")[2])
-    model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    try:
+        model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, TypeError, AttributeError, ValueError) as error:
+        why = " ".join(str(error).split())[:160]
+        raise UserError(f"checkpoint {path} does not fit {class_path}: {why}; want one of this version") from error
     if averaged and "average" in checkpoint:
         model.averaged.load_state_dict(checkpoint["average"], strict=False)
     return model.eval()

@@ -144,6 +144,11 @@ def test_a_set_of_another_shape_and_a_broken_checkpoint_are_one_plain_line(tmp_p
     assert main(["evaluate", str(tmp_path / "r"), "--data", "configs/data/shapes.yaml"]) == 2
     assert "data shapes is 3x32x32, 256 levels: VAE of run" in capsys.readouterr().err
     last = tmp_path / "r" / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    content["state_dict"]["stray"] = torch.zeros(1)  # as of another version of the model
+    torch.save(content, last)
+    assert main(["evaluate", str(tmp_path / "r")]) == 2
+    assert "last.ckpt does not fit lightning_gen.models.vae.VAE: " in capsys.readouterr().err
     last.write_bytes(last.read_bytes()[:1000])
     assert main(["evaluate", str(tmp_path / "r")]) == 2
     assert "cannot be read: want one that lightning-gen fit wrote" in capsys.readouterr().err
