@@ -101,9 +101,6 @@ class ImageModule(LightningModule, ABC):
         schedule: factor on every optimizer's learning rate, a function of images seen (None: constant).
     """
 
-    #: keys of the batch that condition the model, such as ``label``; empty for an unconditional one
-    condition_keys: ClassVar[tuple[str, ...]] = ()
-
     def __init__(self, spec: ImageSpec, schedule: Schedule | None = None) -> None:
         super().__init__()
         self.spec = spec
@@ -112,6 +109,11 @@ class ImageModule(LightningModule, ABC):
         self.images_seen = 0
         # The arguments as the config spelled them (plain values): a checkpoint rebuilds its model from itself.
         self.save_hyperparameters(logger=False)
+
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        """Keys of the batch that condition the model, such as ``label``; empty for an unconditional one."""
+        return ()
 
     @property
     def averaged(self) -> nn.Module:
