@@ -5,7 +5,10 @@
     GenerativeModule    sample
     LikelihoodModule    log_prob in nats of the DISCRETE image; bits/dim; training, written once
     GridLogger          takes sample grids beside metrics
+    VariationalModule   log p(x|z) and KL, whose difference bounds log p(x)
+    ReconstructionModule    reconstruct
     LatentModule        encode, decode
+    StochasticLatentModule  codes and prior as distributions
     CompletionModule    complete
     TranslationModule   translate
     AdversarialModule   the only manual optimisation in the project, in one method
@@ -43,8 +46,11 @@ __all__ = [
     "LatentModule",
     "LikelihoodModule",
     "OptimizerFactory",
+    "ReconstructionModule",
     "Split",
+    "StochasticLatentModule",
     "TranslationModule",
+    "VariationalModule",
     "condition_of",
 ]
 
@@ -227,6 +233,22 @@ class LikelihoodModule(GenerativeModule):
         return self.optimizer_factory(self.parameters())
 
 
+class VariationalModule(LikelihoodModule):
+    """log p(x) >= E_q [log p(x|z) - (log q(z|x) - log p(z))] (Kingma and Welling 2014, Eq. 3), one draw of z."""
+
+    bound = "elbo"
+
+    @abstractmethod
+    def terms(self, image: Tensor, condition: Batch | None = None) -> tuple[Tensor, Tensor]:
+        """One draw of z for each image: log p(x|z), nats (B,), and log q(z|x) - log p(z), nats (B, G), a column for
+        each group of latent variables, such as a layer. Their means are minus the distortion, and the rate."""
+
+    @final
+    def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        log_likelihood, kl = self.terms(image, condition)
+        return log_likelihood - kl.sum(1)
+
+
 class GridLogger(ABC):
     """A logger that takes pictures beside numbers."""
 
@@ -238,16 +260,45 @@ class GridLogger(ABC):
         """
 
 
-class LatentModule(ABC):
+class ReconstructionModule(ABC):
+    """A model that compresses an image and restores it."""
+
+    @abstractmethod
+    def reconstruct(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        """uint8 (B, C, H, W) -> the same, through the model's code; deterministic."""
+
+
+class LatentModule(ReconstructionModule):
     """A model with a vector code per image."""
 
     @abstractmethod
-    def encode(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         """uint8 (B, C, H, W) -> float (B, Z); deterministic (the mean of a stochastic code)."""
 
     @abstractmethod
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         """float (B, Z) -> uint8 (B, C, H, W); deterministic."""
+
+    def reconstruct(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        return self.decode(self.encode(image, condition), condition)
+
+
+class StochasticLatentModule(LatentModule):
+    """A model with a distribution of codes per image, and one of all codes."""
+
+    @abstractmethod
+    def draw_code(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        """uint8 (B, C, H, W) -> z ~ q(z|x), float (B, Z)."""
+
+    @abstractmethod
+    def draw_prior(
+        self,
+        n: int,
+        condition: Batch | None = None,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """z ~ p(z), float (n, Z); arguments as those of `GenerativeModule.sample`."""
 
 
 class CompletionModule(ABC):

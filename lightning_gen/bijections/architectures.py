@@ -5,17 +5,29 @@ from typing import final
 
 from torch import nn
 
+from lightning_gen.bijections.autoregressive import MaskedAutoregressive, Reverse
 from lightning_gen.bijections.base import Bijection, Compose
 from lightning_gen.bijections.coupling import ChannelCoupling, CheckerboardCoupling, Conditioner, VectorCoupling
 from lightning_gen.bijections.elementwise import Logit
 from lightning_gen.bijections.linear import ActNorm, InvertibleConv, Scaling
 from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
-from lightning_gen.bijections.planar import Planar
+from lightning_gen.bijections.planar import Planar, Radial
+from lightning_gen.bijections.sylvester import Basis, Orthogonal, Sylvester
 from lightning_gen.bijections.univariate import Additive, Affine, Univariate
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 
-__all__ = ["NICE", "Glow", "PlanarStack", "RealNVP", "VectorRealNVP"]
+__all__ = [
+    "NICE",
+    "AutoregressiveStack",
+    "Glow",
+    "OfVectors",
+    "PlanarStack",
+    "RadialStack",
+    "RealNVP",
+    "SylvesterStack",
+    "VectorRealNVP",
+]
 
 
 @final
@@ -150,27 +162,111 @@ class Glow(Compose):
         super().__init__(Logit(alpha), scale(spec.shape, _scales(spec, scales)))
 
 
+@final
+class OfVectors(Compose):
+    """A flow of vectors as a flow of images: logit, flatten, and the flow of C*H*W entries.
+
+    Args:
+        spec: of the images.
+        flow: called with (C*H*W, 0).
+        alpha: of the logit in front.
+    """
+
+    def __init__(self, spec: ImageSpec, flow: Callable[[int, int], Bijection], alpha: float = 0.05) -> None:
+        super().__init__(Logit(alpha), Flatten(spec.shape), flow(spec.dims, 0))
+
+
+def _layers(count: int) -> range:
+    if count < 1:
+        raise UserError(f"flow.layers is {count}: want 1 or more")
+    return range(count)
+
+
+@final
 class PlanarStack(Compose):
     """`layers` planar flows, all amortised by the context (Rezende and Mohamed 2015)."""
 
     def __init__(self, dim: int, context_dim: int, layers: int = 8) -> None:
-        super().__init__(*(Planar(dim, context_dim) for _ in range(layers)))
+        super().__init__(*(Planar(dim, context_dim) for _ in _layers(layers)))
 
 
-class VectorRealNVP(Compose):
-    """`layers` affine couplings of vectors given a context.
+@final
+class RadialStack(Compose):
+    """`layers` radial flows, all amortised by the context (Rezende and Mohamed 2015)."""
+
+    def __init__(self, dim: int, context_dim: int, layers: int = 8) -> None:
+        super().__init__(*(Radial(dim, context_dim) for _ in _layers(layers)))
+
+
+@final
+class SylvesterStack(Compose):
+    """`layers` Sylvester flows, amortised by the context, the entries reversed between them (van den Berg et al. 2018).
 
     Args:
         dim: D.
+        context_dim: K; 0: not amortised.
+        basis: directions of a layer, called with (D, K).
+        layers: number of them.
+    """
+
+    def __init__(
+        self, dim: int, context_dim: int, basis: Callable[[int, int], Basis] = Orthogonal, layers: int = 4
+    ) -> None:
+        stack = [(Sylvester(dim, context_dim, basis), Reverse()) for _ in _layers(layers)]
+        super().__init__(*(layer for pair in stack for layer in pair))
+
+
+@final
+class AutoregressiveStack(Compose):
+    """`layers` masked autoregressive maps, the entries reversed between them: IAF as a posterior, MAF as a prior or an
+    image flow (see `lightning_gen.bijections.autoregressive`).
+
+    Args:
+        dim: D.
+        context_dim: K; 0: no context.
+        net: called with (D, K, parameters out).
+        univariate: makes the map of an element.
+        layers: number of maps.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        net: Callable[[int, int, int], nn.Module],
+        univariate: Callable[[], Univariate] = Affine,
+        layers: int = 2,
+    ) -> None:
+        def made(entries: int, out: int) -> nn.Module:
+            return net(entries, context_dim, out)
+
+        stack = [(MaskedAutoregressive(dim, made, univariate()), Reverse()) for _ in _layers(layers)]
+        super().__init__(*(layer for pair in stack for layer in pair))
+
+
+@final
+class VectorRealNVP(Compose):
+    """`layers` couplings of vectors given a context.
+
+    Args:
+        dim: D, 2 or more.
         context_dim: K.
         conditioner: called with (entries in, K, entries out).
+        univariate: makes the map of an element: `Affine`, or `RationalQuadratic` for splines.
         layers: number of couplings; the halves alternate.
     """
 
     def __init__(
-        self, dim: int, context_dim: int, conditioner: Callable[[int, int, int], nn.Module], layers: int = 4
+        self,
+        dim: int,
+        context_dim: int,
+        conditioner: Callable[[int, int, int], nn.Module],
+        univariate: Callable[[], Univariate] = Affine,
+        layers: int = 4,
     ) -> None:
         def net(kept: int, out: int) -> nn.Module:
             return conditioner(kept, context_dim, out)
 
-        super().__init__(*(VectorCoupling(dim, net, Affine(), bool(i % 2)) for i in range(layers)))
+        if dim < 2:
+            raise UserError(f"flow of {dim} entries: a coupling wants 2 or more")
+        super().__init__(*(VectorCoupling(dim, net, univariate(), bool(i % 2)) for i in _layers(layers)))

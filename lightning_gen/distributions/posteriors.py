@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ class Posterior(nn.Module, ABC):
         """-> (B, Z), a deterministic code."""
 
 
+@final
 class GaussianPosterior(Posterior):
     """Diagonal Gaussian (Kingma and Welling 2014, Eq. 9)."""
 
@@ -38,19 +40,21 @@ class GaussianPosterior(Posterior):
         super().__init__()
         self.head = nn.Linear(features, 2 * latent_dim)
 
-    def _gaussian(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def gaussian(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """-> mean and log-scale, both (B, Z)."""
         mean, log_scale = self.head(features).chunk(2, 1)
         return mean, log_scale.clamp(-7.0, 3.0)
 
     def rsample(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_scale = self._gaussian(features)
+        mean, log_scale = self.gaussian(features)
         z = mean + log_scale.exp() * torch.randn_like(mean)
         return z, gaussian_log_prob(z, mean, log_scale)
 
     def mean(self, features: Tensor) -> Tensor:
-        return self._gaussian(features)[0]
+        return self.gaussian(features)[0]
 
 
+@final
 class FlowPosterior(Posterior):
     """A Gaussian pushed through a flow whose parameters depend on the image (Rezende and Mohamed 2015, Eq. 13).
 

@@ -57,10 +57,10 @@ class Flow(LikelihoodModule, LatentModule):
     ) -> Tensor:
         return self.decode(temperature * self.noise(n, self.spec.dims, generator=generator))
 
-    def encode(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         return self.bijection(to_unit(image, self.spec.levels))[0].flatten(1)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         shape = self._latent_shape()
         return from_unit(self.bijection.inverse(z.view(len(z), *shape)), self.spec.levels)
 

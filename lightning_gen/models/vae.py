@@ -2,60 +2,85 @@
 2015): the flow's parameters come from the encoder, image by image."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import final
 
 import torch
 from torch import Generator, Tensor, nn
 
-from lightning_gen.base import Batch, LatentModule, LikelihoodModule, OptimizerFactory
+from lightning_gen.base import Batch, OptimizerFactory, StochasticLatentModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
-from lightning_gen.distributions.posteriors import Posterior, gaussian_log_prob
+from lightning_gen.distributions.posteriors import Posterior
+from lightning_gen.distributions.priors import Prior, Recognition, StandardNormal
+from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
-from lightning_gen.nets.autoencoder import ConvEncoder
+from lightning_gen.losses.evidence import Beta, EvidenceLoss
+from lightning_gen.nets.autoencoder import Encoder
+from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.schedules import Schedule
 
 __all__ = ["VAE"]
 
 
 @final
-class VAE(LikelihoodModule, LatentModule):
-    """ELBO = E_q [log p(x|z) + log p(z) - log q(z|x)], one sample of z.
+class VAE(VariationalModule, StochasticLatentModule):
+    """ELBO = E_q [log p(x|z) + log p(z) - log q(z|x)], one sample of z; with a condition y, of p(x|z, y), p(z|y) and
+    q(z|x, y) (Sohn et al. 2015, Eq. 4).
 
     Args:
         spec: of the images.
-        encoder: called with (spec); its `features` is the length of its output.
-        decoder: called with (spec, latent_dim, P); gives the parameters (B, P, H, W) of the likelihood.
-        posterior: called with (features, latent_dim).
+        encoder: called with (spec).
+        decoder: called with (spec, latent_dim + K, P); gives the parameters (B, P, H, W) of the likelihood.
+        posterior: called with (features + K, latent_dim).
         optimizer: see `LikelihoodModule`.
         likelihood: p(x|z), called with (spec); it says P.
-        latent_dim: Z.
+        prior: p(z), called with (recognition).
+        condition: y as a vector of length K, called with (spec).
+        loss: what is minimised (None: the negative ELBO).
+        latent_dim: Z, 1 or more.
         schedule: see `ImageModule`.
     """
-
-    bound = "elbo"
 
     def __init__(
         self,
         spec: ImageSpec,
-        encoder: Callable[[ImageSpec], ConvEncoder],
+        encoder: Callable[[ImageSpec], Encoder],
         decoder: Callable[[ImageSpec, int, int], nn.Module],
         posterior: Callable[[int, int], Posterior],
         optimizer: OptimizerFactory,
         likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
+        prior: Callable[[Recognition], Prior] = StandardNormal,
+        condition: Callable[[ImageSpec], Condition] = Unconditional,
+        loss: EvidenceLoss | None = None,
         latent_dim: int = 16,
         schedule: Schedule | None = None,
     ) -> None:
+        if latent_dim < 1:
+            raise UserError(f"model.latent_dim is {latent_dim}: want 1 or more")
         super().__init__(spec, optimizer, schedule)
-        self.latent_dim = latent_dim
-        self.likelihood = likelihood(spec)
+        self.latent_dim, self.loss = latent_dim, loss or Beta()
+        self.likelihood, self.condition = likelihood(spec), condition(spec)
+        known = self.condition.features
         self.encoder = encoder(spec)
-        self.decoder = decoder(spec, latent_dim, self.likelihood.parameters_per_pixel)
-        self.posterior = posterior(self.encoder.features, latent_dim)
+        self.decoder = decoder(spec, latent_dim + known, self.likelihood.parameters_per_pixel)
+        self.posterior = posterior(self.encoder.features + known, latent_dim)
+        self.prior = prior(Recognition(spec, latent_dim, known, self.encoder, self.posterior))
 
-    def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        z, log_q = self.posterior.rsample(self.encoder(to_signed(image, self.spec.levels)))
-        log_likelihood = self.likelihood.log_prob(self.decoder(z), image).flatten(1).sum(1)
-        return log_likelihood + gaussian_log_prob(z) - log_q
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        return self.condition.keys
+
+    def terms(self, image: Tensor, condition: Batch | None = None) -> tuple[Tensor, Tensor]:
+        context = self.condition(condition)
+        z, log_q = self.posterior.rsample(self._features(image, context))
+        log_likelihood = self.likelihood.log_prob(self.decoder(_join(z, context)), image).flatten(1).sum(1)
+        return log_likelihood, (log_q - self.prior.log_prob(z, context))[:, None]
+
+    def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        return self.loss(partial(self.terms, image, condition), self.images_seen)
+
+    def _features(self, image: Tensor, context: Tensor | None) -> Tensor:
+        return _join(self.encoder(to_signed(image, self.spec.levels)), context)
 
     def sample(
         self,
@@ -64,14 +89,36 @@ class VAE(LikelihoodModule, LatentModule):
         temperature: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
-        z = temperature * self.noise(n, self.latent_dim, generator=generator)
-        device = generator.device if generator is not None else self.device
+        rows = self.condition.rows(condition, n, generator)
+        z = self.draw_prior(n, rows, temperature, generator)
         shape = (n, self.likelihood.draws, *self.spec.shape[1:])
-        uniform = torch.rand(shape, generator=generator, device=device).to(self.device)
-        return self.likelihood.sample(self.decoder(z), uniform, temperature)
+        uniform = self._uniform(*shape, generator=generator)
+        return self.likelihood.sample(self.decoder(_join(z, self.condition(rows))), uniform, temperature)
 
-    def encode(self, image: Tensor) -> Tensor:
-        return self.posterior.mean(self.encoder(to_signed(image, self.spec.levels)))
+    def _uniform(self, *shape: int, generator: Generator | None) -> Tensor:
+        device = generator.device if generator is not None else self.device
+        return torch.rand(shape, generator=generator, device=device).to(self.device)
 
-    def decode(self, z: Tensor) -> Tensor:
-        return self.likelihood.mode(self.decoder(z))
+    def draw_prior(
+        self,
+        n: int,
+        condition: Batch | None = None,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        context = self.condition(self.condition.rows(condition, n, generator))
+        noise = temperature * self.noise(n, self.latent_dim, generator=generator)
+        return self.prior.draw(noise, self._uniform(n, generator=generator), context)
+
+    def draw_code(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        return self.posterior.rsample(self._features(image, self.condition(condition)))[0]
+
+    def encode(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        return self.posterior.mean(self._features(image, self.condition(condition)))
+
+    def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
+        return self.likelihood.mode(self.decoder(_join(z, self.condition(condition))))
+
+
+def _join(x: Tensor, context: Tensor | None) -> Tensor:
+    return x if context is None else torch.cat([x, context], 1)

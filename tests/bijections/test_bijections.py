@@ -3,15 +3,28 @@
 import pytest
 import torch
 
-from lightning_gen.bijections.architectures import NICE, Glow, PlanarStack, RealNVP, VectorRealNVP
+from lightning_gen.bijections.architectures import (
+    NICE,
+    AutoregressiveStack,
+    Glow,
+    OfVectors,
+    PlanarStack,
+    RadialStack,
+    RealNVP,
+    SylvesterStack,
+    VectorRealNVP,
+)
+from lightning_gen.bijections.autoregressive import Inverted
 from lightning_gen.bijections.coupling import ChannelCoupling, CheckerboardCoupling, VectorCoupling
 from lightning_gen.bijections.elementwise import Logit
 from lightning_gen.bijections.linear import ActNorm, InvertibleConv, Scaling
 from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
+from lightning_gen.bijections.sylvester import Householder, Orthogonal, Triangular
 from lightning_gen.bijections.univariate import Additive, Affine, RationalQuadratic
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.conditioner import ConvConditioner, MLPConditioner
+from lightning_gen.nets.made import MADE
 
 
 def _conv(a, b):
@@ -20,6 +33,10 @@ def _conv(a, b):
 
 def _mlp(a, k, b):
     return MLPConditioner(a, k, b, width=8)
+
+
+def _made(a, k, b):
+    return MADE(a, k, b, width=12)
 
 
 def _flat_mlp(a, b):
@@ -47,8 +64,26 @@ CASES = {
     "glow, splines": (lambda: Glow(COLOUR, _conv, RationalQuadratic, steps=2), (3, 4, 4), False),
     "nice": (lambda: NICE(GREY, _mlp), (1, 8, 8), False),
     "vector": (lambda: VectorRealNVP(5, 3, _mlp), (5,), True),
+    "vector, splines": (lambda: VectorRealNVP(5, 3, _mlp, RationalQuadratic), (5,), True),
     "planar": (lambda: PlanarStack(5, 3), (5,), True),
+    "planar, alone": (lambda: PlanarStack(5, 0), (5,), False),
+    "radial": (lambda: RadialStack(5, 3), (5,), True),
+    "sylvester, orthogonal": (lambda: SylvesterStack(5, 3, lambda d, k: Orthogonal(d, k, 3), 2), (5,), True),
+    "sylvester, householder": (lambda: SylvesterStack(5, 3, Householder, 2), (5,), True),
+    "sylvester, triangular": (lambda: SylvesterStack(5, 3, Triangular, 2), (5,), True),
+    "sylvester, alone": (lambda: SylvesterStack(5, 0, layers=2), (5,), False),
+    "autoregressive": (lambda: AutoregressiveStack(5, 3, _made), (5,), True),
+    "autoregressive, splines": (lambda: AutoregressiveStack(5, 3, _made, RationalQuadratic), (5,), True),
+    "autoregressive, alone": (lambda: AutoregressiveStack(5, 0, _made), (5,), False),
+    "inverted": (lambda: Inverted(5, 3, lambda d, k: AutoregressiveStack(d, k, _made)), (5,), True),
+    "autoregressive of pictures": (
+        lambda: OfVectors(ImageSpec(1, 2, 2, 17), lambda d, k: AutoregressiveStack(d, k, _made)),
+        (1, 2, 2),
+        False,
+    ),
 }
+#: amortised flows of vectors: what a posterior can be made of
+AMORTISED = [name for name, (_, _, amortised) in CASES.items() if amortised]
 
 
 def _randomised(make):
@@ -74,7 +109,7 @@ def test_log_det_against_autograd(name):
         torch.testing.assert_close(log_det[i], torch.linalg.slogdet(jacobian).logabsdet, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "planar"])
+@pytest.mark.parametrize("name", CASES)
 def test_inverse_is_exact(name):
     make, shape, amortised = CASES[name]
     bijection = _randomised(make)
@@ -84,11 +119,20 @@ def test_inverse_is_exact(name):
     torch.testing.assert_close(bijection.inverse(z, context), x, atol=1e-10, rtol=0)
 
 
-def test_posterior_flow_depends_on_the_image():
-    flow = _randomised(lambda: PlanarStack(5, 3))
+@pytest.mark.parametrize("name", AMORTISED)
+def test_the_parameters_of_a_posterior_flow_depend_on_the_image(name):
+    flow = _randomised(CASES[name][0])
     x = torch.rand(1, 5, dtype=torch.float64)
-    a, b = (flow(x, torch.randn(1, 3, dtype=torch.float64))[0] for _ in range(2))
+    (a, log_a), (b, log_b) = (flow(x, torch.randn(1, 3, dtype=torch.float64)) for _ in range(2))
     assert not torch.allclose(a, b)
+    assert not torch.allclose(log_a, log_b)
+
+
+@pytest.mark.parametrize("basis", [lambda: Orthogonal(5, 3, 4), lambda: Householder(5, 3), lambda: Triangular(5, 3)])
+def test_the_directions_of_sylvester_flows_are_orthonormal(basis):
+    torch.manual_seed(0)
+    q = basis().double()(torch.rand(4, 5, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64))
+    torch.testing.assert_close(q.mT @ q, torch.eye(q.shape[2], dtype=torch.float64).expand(4, -1, -1))
 
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - {"logit", "squeeze", "factor out", "interleave"}))

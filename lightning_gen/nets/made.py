@@ -1,0 +1,68 @@
+"""Masked autoencoder for distribution estimation: output i sees inputs 1..i-1 alone (Germain et al. 2015)."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lightning_gen.errors import UserError
+
+__all__ = ["MADE"]
+
+
+class _MaskedLinear(nn.Linear):
+    """A linear layer without the weights where `mask` (out, in) is False."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight * self.mask, self.bias)
+
+
+@final
+class MADE(nn.Module):
+    """x (B, D), context (B, K) -> (B, P*D): parameter p of entry i stands at p*D + i and sees x_1..x_(i-1) and all
+    of the context; zero at start, so that a flow starts as the identity.
+
+    Args:
+        dim: D.
+        context_dim: K, 0 without a context.
+        out: P*D.
+        width: of the hidden layers.
+        layers: hidden layers, 1 or more.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(self, dim: int, context_dim: int, out: int, width: int = 64, layers: int = 2) -> None:
+        super().__init__()
+        for name, value in (("width", width), ("layers", layers)):
+            if value < 1:
+                raise UserError(f"net.{name} is {value}: want 1 or more")
+        entries = torch.arange(dim)
+        degrees = torch.arange(width) % max(dim - 1, 1)  # a hidden unit of degree m sees entries 0..m
+        self.first = _MaskedLinear(degrees[:, None] >= entries)
+        self.inner = nn.ModuleList(_MaskedLinear(degrees[:, None] >= degrees) for _ in range(layers - 1))
+        self.head = _MaskedLinear(entries.repeat(out // dim)[:, None] > degrees)
+        # The context has no order, and must reach entry 0, which no hidden unit may serve.
+        self.context = nn.Linear(context_dim, width + out, bias=False) if context_dim else None
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if self.context is not None:
+            nn.init.zeros_(self.context.weight[width:])
+        self.sizes = [width, out]
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h, out = self.first(x), 0.0
+        if self.context is not None:
+            hidden, out = self.context(context).split(self.sizes, 1)
+            h = h + hidden
+        for layer in self.inner:
+            h = layer(h.relu())
+        return self.head(h.relu()) + out
