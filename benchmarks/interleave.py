@@ -25,7 +25,7 @@ from rich.table import Table
 
 from lightning_gen.files import write_json
 
-__all__ = ["interleave", "record"]
+__all__ = ["RESULTS", "hardware", "interleave", "record"]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -81,7 +81,7 @@ def record(name: str, seconds: dict[str, list[float]], reference: str, about: di
             "reference": reference,
             "cases": rows,
             "about": about or {},
-            "hardware": _hardware(),
+            "hardware": hardware(),
             "threads": torch.get_num_threads(),
             "date": datetime.now(UTC).date().isoformat(),
             "commit": _commit(),
@@ -102,7 +102,8 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def _hardware() -> str:
+def hardware() -> str:
+    """What the numbers were measured on."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
