@@ -13,6 +13,13 @@ COMMANDS = {
     "fit": ("lightning_gen.fit", "train: fit -c CONFIG [-c CONFIG ...] [--key value ...]"),
     "sample": ("lightning_gen.tasks.sample", "draw images from a trained run"),
     "evaluate": ("lightning_gen.tasks.evaluate", "bits/dim and distances of runs on held-out images"),
+    "evidence": ("lightning_gen.tasks.evidence", "log p(x) of a VAE with its error, rate, distortion, unused latents"),
+    "reconstruct": ("lightning_gen.tasks.reconstruct", "images beside what a model restores of them"),
+    "denoise": ("lightning_gen.tasks.denoise", "noise taken off, beside a median filter"),
+    "encode": ("lightning_gen.tasks.encode", "a table of codes, and what they keep beside PCA"),
+    "latent": ("lightning_gen.tasks.latent", "pictures of the latent space: map, manifold, interpolation"),
+    "cluster": ("lightning_gen.tasks.cluster", "clusters of codes held against the labels"),
+    "score": ("lightning_gen.tasks.score", "how surprising each image is; outliers"),
     "baselines": ("lightning_gen.tasks.baselines", "the same numbers for trivial models of a data set"),
     "compare": ("lightning_gen.runs.compare", "tables of runs: what is comparable, ranked; --json, --html FILE"),
 }

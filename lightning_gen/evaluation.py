@@ -44,6 +44,7 @@ __all__ = [
     "sample_block",
     "sample_blocks",
     "score",
+    "seeded",
 ]
 
 #: The caller's batch size, the number of processes and the device's memory must not change a single pixel.
@@ -250,7 +251,7 @@ def score(
     """Bits/dim of each image of a block, float64 (B,); of the importance-weighted bound where `weights` is above 1."""
     batch = next(data.batches(split, BLOCK, block * BLOCK, (block + 1) * BLOCK))
     batch = {k: v.to(module.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-    with _seeded(module.device, seed, block):
+    with seeded(module.device, seed, block):
         draws = [module.log_prob(batch["image"], condition_of(batch)).double() for _ in range(weights)]
     log_prob = torch.stack(draws).logsumexp(0) - math.log(weights)
     return module.to_bits(-log_prob)
@@ -270,7 +271,7 @@ def _generator(seed: int, block: int) -> torch.Generator:
 
 
 @contextmanager
-def _seeded(device: torch.device, seed: int, block: int) -> Iterator[None]:
+def seeded(device: torch.device, seed: int, block: int) -> Iterator[None]:
     """Inside, the global generators are at (seed, block); outside, as if nothing had been drawn."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed * 1_000_003 + block)

@@ -2,7 +2,7 @@
 seeds; the checkpoint that was best on validation images is judged on test images. What is trained or judged already
 stays, so the command can be stopped and repeated.
 
-    python -m benchmarks.vae_posteriors --mnist DIR             # everything: about 40 minutes of one core
+    python -m benchmarks.vae_posteriors --mnist DIR             # everything: about 25 minutes of one core
     python -m benchmarks.vae_posteriors --data digits --seeds 0 # a part of it
 """
 

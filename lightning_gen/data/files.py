@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, NamedTuple, final
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from lightning_gen.images import ImageSpec
 __all__ = ["Catalogue", "FileImages", "FileRows", "Pictures"]
 
 _AHEAD = 4  # batches that are decoded while one is used
+#: fingerprint -> decoded pictures: two objects of the same set in one process share them while one of them lives
+_DECODED: WeakValueDictionary[str, MemoryRows] = WeakValueDictionary()
 
 
 @final
@@ -174,7 +177,9 @@ class FileImages(IndexedImages):
         rows = FileRows(pictures, columns, torch.arange(len(source.names)), self.threads)
         if len(rows) * self.spec.dims > self.memory << 20:
             return rows
-        return MemoryRows({"image": rows.in_memory(), **columns})
+        decoded = _DECODED.get(self.fingerprint) or MemoryRows({"image": rows.in_memory(), **columns})
+        _DECODED[self.fingerprint] = decoded
+        return decoded
 
     def rows(self, split: Split) -> Rows:
         whole, order = self._whole, self.catalogue.splits[split]

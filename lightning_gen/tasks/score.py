@@ -1,0 +1,108 @@
+"""How surprising each image is: its negative log-likelihood, and how well that tells other images from the run's."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from lightning_gen.arguments import Arguments, positive
+from lightning_gen.base import Batch, ImageData, LikelihoodModule, condition_of
+from lightning_gen.errors import UserError
+from lightning_gen.evaluation import BLOCK, bound_of, seeded
+from lightning_gen.files import write_text
+from lightning_gen.loading import load_data, load_run
+
+__all__ = ["CHANGES", "main", "scores"]
+
+
+def _shuffled(image: Tensor) -> Tensor:
+    order = torch.randperm(image[0, 0].numel(), generator=torch.Generator().manual_seed(0))
+    return image.flatten(2)[:, :, order].view_as(image)
+
+
+def _turned(image: Tensor) -> Tensor:
+    return image.flip(2, 3)
+
+
+def _mirrored(image: Tensor) -> Tensor:
+    return image.flip(3)
+
+
+#: name -> uint8 (B, C, H, W) -> the same: the run's own images made strange
+CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
+    "shuffled": _shuffled,
+    "upside-down": _turned,
+    "mirrored": _mirrored,
+}
+
+
+def main(arguments: list[str]) -> None:
+    """``lightning-gen score RUN [--other CONFIG|NAME ...] [--split test] [--weights K] [--images N] [--out FILE]``."""
+    parser = Arguments("score", __doc__)
+    parser.run()
+    names = ", ".join(CHANGES)
+    parser.add_argument("--other", nargs="+", default=[], help=f"YAML of a data set, or the run's own images: {names}")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
+    parser.add_argument("--weights", type=positive, default=1, help="k of the importance-weighted bound (1)")
+    parser.add_argument("--images", type=positive, default=2000, help="at most so many of a set (2000)")
+    parser.seed()
+    parser.add_argument("--out", type=Path, help="CSV to write, a row per image (RUN/scores.csv)")
+    options = parser.parse_args(arguments)
+
+    module, data = load_run(options.run, options.checkpoint)
+    if not isinstance(module, LikelihoodModule):
+        raise UserError(f"{type(module).__name__} has no likelihood: want a flow, VAE or autoregressive model")
+    bound = bound_of(module, options.weights)
+    sets = {data.name: list(data.batches(options.split, BLOCK, 0, options.images))}
+    for other in options.other:
+        name, batches = _other(other, data, sets[data.name], options.split, options.images)
+        if name in sets:
+            raise UserError(f"--other {other} is {name} again: want another set of images")
+        sets[name] = batches
+    found = {name: scores(module, batches, options.weights, options.seed) for name, batches in sets.items()}
+    out = options.out or options.run / "scores.csv"
+    lines = [f"{name},{i},{value:.6g}" for name, values in found.items() for i, value in enumerate(values.tolist())]
+    write_text(out, "\n".join(["set,image,nats", *lines]) + "\n")
+    _show(found, f"{options.run}: negative log-likelihood ({bound}) of {options.split} images", data.name)
+    print(out)
+
+
+def _other(other: str, data: ImageData, own: list[Batch], split: str, images: int) -> tuple[str, list[Batch]]:
+    if other in CHANGES:
+        return other, [{**batch, "image": CHANGES[other](batch["image"])} for batch in own]
+    if not Path(other).suffix:
+        raise UserError(f"--other is {other}: want the YAML of a data set or one of {', '.join(CHANGES)}")
+    second = load_data(other)
+    if second.spec.shape != data.spec.shape or second.spec.levels != data.spec.levels:
+        raise UserError(f"--other {other} is {second.spec}: want images like those of the run, {data.spec}")
+    return second.name, list(second.batches(split, BLOCK, 0, images))  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def scores(module: LikelihoodModule, batches: list[Batch], weights: int = 1, seed: int = 0) -> Tensor:
+    """Negative log-likelihood, or the importance-weighted bound of it, nats, float64 (N,)."""
+    found = []
+    for block, batch in enumerate(batches):
+        with seeded(module.device, seed, block):
+            draws = [module.log_prob(batch["image"], condition_of(batch)).double() for _ in range(weights)]
+        found.append(torch.tensor(weights).log() - torch.stack(draws).logsumexp(0))
+    return torch.cat(found)
+
+
+def _show(found: dict[str, Tensor], title: str, own: str) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    table = Table(title=title)
+    for column in ("set", "images", "nats, mean", "5%", "95%", "AUROC"):
+        table.add_column(column, justify="left" if column == "set" else "right")
+    for name, values in found.items():
+        auroc = ""
+        if name != own:
+            truth = torch.cat([torch.zeros(len(found[own])), torch.ones(len(values))])
+            auroc = f"{roc_auc_score(truth, torch.cat([found[own], values])):.4f}"
+        low, high = values.quantile(torch.tensor([0.05, 0.95], dtype=torch.float64)).tolist()
+        table.add_row(name, f"{len(values):,}", f"{values.mean():.2f}", f"{low:.2f}", f"{high:.2f}", auroc)
+    Console().print(table)
