@@ -24,6 +24,7 @@ from lightning_gen.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.evaluate import Evaluate
 from lightning_gen.callbacks.progress import ImageProgress
+from lightning_gen.callbacks.rate import RateAlarm
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Evaluation
@@ -171,6 +172,7 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
         ImageBudget(run.images),
         SampleGrids(run.folder, run.grid_every),
         Evaluate(evaluation, run.folder, run.evaluate_every),
+        RateAlarm(run.evaluate_every),
         ImageProgress(run.name, run.images),
         Checkpoints(run.folder / "checkpoints", run.save_every, run.save_minutes),
     ]

@@ -1,0 +1,63 @@
+"""Rate and distortion of a VAE in training, and one plain line where its posterior collapses."""
+
+import sys
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_gen.base import ImageData, ImageModule, VariationalModule, condition_of
+from lightning_gen.callbacks.average import averaged_weights
+from lightning_gen.callbacks.record import ImageMarks
+from lightning_gen.evaluation import seeded
+
+__all__ = ["RateAlarm"]
+
+
+class RateAlarm(Callback):
+    """``eval/rate`` and ``eval/distortion``, nats per image over the first validation images, at every mark; a warning
+    on stderr, once, where a group of latent variables carries next to nothing. Does nothing for other models.
+
+    Args:
+        every: images between measurements; 0: at the end only.
+        images: how many are looked at.
+        least: nats per image and group below which the alarm is raised.
+    """
+
+    def __init__(self, every: int = 0, images: int = 256, least: float = 0.05) -> None:
+        self.marks, self.images, self.least, self.told = ImageMarks(every), images, least, False
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        if isinstance(pl_module, ImageModule) and self.marks.due(pl_module.images_seen):
+            self._measure(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if isinstance(pl_module, ImageModule):
+            self._measure(trainer, pl_module)
+
+    @torch.no_grad()
+    def _measure(self, trainer: Trainer, module: ImageModule) -> None:
+        if not isinstance(module, VariationalModule) or not trainer.is_global_zero:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, ImageData)
+        batch = next(data.batches("val", self.images, 0, self.images))
+        batch = {k: v.to(module.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
+        with averaged_weights(trainer, module), seeded(module.device, 0, 0):
+            log_likelihood, kl = module.terms(batch["image"], condition_of(batch))
+        rates = kl.mean(0).tolist()
+        values = {"eval/rate": sum(rates), "eval/distortion": -log_likelihood.mean().item()}
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=trainer.global_step)
+        dead = [str(i) for i, rate in enumerate(rates) if rate < self.least]
+        if dead and not self.told:
+            self.told = True
+            where = f"layers {', '.join(dead)} of {len(rates)}" if len(rates) > 1 else "its codes"
+            text = f"posterior collapse after {module.images_seen} images: {where} carry less than {self.least} nats"
+            print(f"lightning-gen: {text}", file=sys.stderr)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"next": self.marks.next, "told": self.told}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.marks.next, self.told = state_dict["next"], state_dict["told"]
