@@ -32,7 +32,7 @@ from torch.optim import Optimizer
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.schedules import Constant, Schedule
+from lightning_gen.schedules import Constant, Ramp, Schedule
 
 __all__ = [
     "AdversarialModule",
@@ -321,9 +321,9 @@ class TranslationModule(ImageModule):
 class AdversarialModule(GenerativeModule):
     """Alternating optimisation of a generator against a discriminator: Goodfellow et al. 2014, Algorithm 1.
 
-    A subclass sets `generator` and `discriminator` (or critic) and defines both losses. Everything that Lightning
-    leaves to manual optimisation is owned here: the frozen opponent, critic steps, clipping, accumulation, the
-    schedule, and the average of gradients over processes.
+    A subclass sets `generator` and `discriminator` (or critic), says how fakes are made, and defines both losses.
+    Everything that Lightning leaves to manual optimisation is owned here: the frozen opponent, critic steps, clipping,
+    accumulation, the schedule, the reuse of fakes, and the average of gradients over processes.
 
     Args:
         spec: see `ImageModule`.
@@ -333,10 +333,16 @@ class AdversarialModule(GenerativeModule):
         critic_steps: discriminator steps, each on its own batch, per generator step (k in Algorithm 1), 1 or more.
         accumulate: batches whose gradients are averaged before each optimizer step, 1 or more.
         clip: largest gradient norm of each network (None: no clipping).
+        reuse_fakes: make images once for both players where both learn on a batch: one pass of the generator less.
+            Algorithm 1 draws fresh ones for each; the generator's gradient is of the same kind, with the noise that
+            the discriminator has just seen.
+        beta2: a ramp for the second beta of both Adams (R3GAN); None: as the optimizers say.
     """
 
     generator: nn.Module
     discriminator: nn.Module
+    #: what the generator made of this batch for both players, under `reuse_fakes`
+    _held: Any = None
 
     def __init__(
         self,
@@ -347,23 +353,46 @@ class AdversarialModule(GenerativeModule):
         critic_steps: int = 1,
         accumulate: int = 1,
         clip: float | None = None,
+        reuse_fakes: bool = False,
+        beta2: Ramp | None = None,
     ) -> None:
         for name, value in (("critic_steps", critic_steps), ("accumulate", accumulate)):
             if value < 1:
                 raise UserError(f"model.{name} is {value}: want 1 or more")
+        if clip is not None and clip <= 0:
+            raise UserError(f"model.clip is {clip}: want above 0, or nothing")
         super().__init__(spec, schedule)
+        self.reuse_fakes, self.beta2 = reuse_fakes, beta2
         self.automatic_optimization = False
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.critic_steps, self.accumulate, self.clip = critic_steps, accumulate, clip
         self.batches_seen = 0  # not batch_idx: the count of critic steps must not start anew with each epoch
 
     @abstractmethod
+    def generate(self, batch: Batch) -> Any:
+        """What the generator makes for a batch, with its graph."""
+
+    @final
+    def fakes(self, batch: Batch) -> Any:
+        """The fakes that a loss looks at: those held for both players, else fresh ones."""
+        return self.generate(batch) if self._held is None else self._held
+
+    @abstractmethod
     def discriminator_loss(self, batch: Batch) -> Tensor:
-        """Scalar that the discriminator minimises; the generator is frozen while it is computed."""
+        """Scalar that the discriminator minimises; the generator is frozen while it is computed, and fakes that are
+        held must be detached."""
 
     @abstractmethod
     def generator_loss(self, batch: Batch) -> Tensor:
         """Scalar that the generator minimises; the discriminator is frozen while it is computed."""
+
+    def constrain(self) -> None:
+        """Called after each step of the discriminator: the place of weight clipping."""
+
+    @property
+    def discriminator_steps(self) -> int:
+        """Steps that the discriminator has made before this batch."""
+        return max(0, self.batches_seen - 1) // self.accumulate
 
     @property
     def averaged(self) -> nn.Module:
@@ -373,32 +402,48 @@ class AdversarialModule(GenerativeModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.apply_schedule()
         generator_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
+        self._apply_beta2()
         self.batches_seen += 1
         full = self.batches_seen % self.accumulate == 0
+        # The generator learns on the last `accumulate` batches of every `critic_steps` discriminator steps.
+        turn = self.discriminator_steps % self.critic_steps == self.critic_steps - 1
+        self._held = self.generate(batch) if turn and self.reuse_fakes else None
 
         with _frozen(self.generator):
             loss = self.discriminator_loss(batch)
-            self._descend(loss, self.discriminator, discriminator_optimizer, full)
+            if self._descend(loss, self.discriminator, discriminator_optimizer, full):
+                self.constrain()
         logs = {"train/loss_d": loss.detach()}
 
-        # The generator learns on the last `accumulate` batches of every `critic_steps` discriminator steps.
-        if (self.batches_seen - 1) // self.accumulate % self.critic_steps == self.critic_steps - 1:
+        if turn:
             with _frozen(self.discriminator):
                 loss = self.generator_loss(batch)
                 self._descend(loss, self.generator, generator_optimizer, full)
             logs["train/loss_g"] = loss.detach()
+        self._held = None
 
         self.log_dict(logs, prog_bar=True, batch_size=len(batch["image"]))
         self.count(batch)
 
-    def _descend(self, loss: Tensor, network: nn.Module, optimizer: Any, full: bool) -> None:
-        """One backward pass; where the accumulation is `full`, one optimizer step of `network`."""
+    def _apply_beta2(self) -> None:
+        if self.beta2 is None:
+            return
+        value = self.beta2.value(self.images_seen)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                if "betas" not in group:
+                    raise UserError(f"model.beta2 is a ramp, {type(optimizer).__name__} has no beta2: want Adam")
+                group["betas"] = (group["betas"][0], value)
+
+    def _descend(self, loss: Tensor, network: nn.Module, optimizer: Any, full: bool) -> bool:
+        """One backward pass; where the accumulation is `full`, one optimizer step of `network`. Whether it was."""
         with self._unsynchronised():
             self.manual_backward(loss / self.accumulate)
         if full:
             self._average_gradients(network)
             optimizer.step()
             optimizer.zero_grad()
+        return full
 
     @contextmanager
     def _unsynchronised(self) -> Iterator[None]:

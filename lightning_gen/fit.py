@@ -33,6 +33,7 @@ from lightning_gen.plain import plain_line
 from lightning_gen.resume import Resume, start
 from lightning_gen.runs.folder import RunFolderLogger
 from lightning_gen.runs.wandb import WandbMirror
+from lightning_gen.schedules import Ramp
 
 __all__ = ["Run", "build", "main"]
 
@@ -51,7 +52,7 @@ class Run:
         save_minutes: minutes between checkpoints; 0: no such checkpoints.
         resume: no: the run must be new; same: go on with the run of this name where there is one, which must have the
             same configuration; changed: it may have another one.
-        average: decay of the weight average per batch, 0 to 1.
+        average: decay of the weight average per batch, 0 to 1, or a ramp over images seen.
         compile: compile each network of the model (torch.compile).
         channels_last: keep pictures and weights in channels-last order, faster on many devices.
         wandb: mirror the run to Weights & Biases, e.g. ``--run.wandb WandbMirror`` (None: do not).
@@ -65,7 +66,7 @@ class Run:
     save_every: int = 0
     save_minutes: float = 10.0
     resume: Resume = "no"
-    average: float = 0.995
+    average: float | Ramp = 0.995
     compile: bool = False
     channels_last: bool = False
     wandb: WandbMirror | None = None
@@ -73,8 +74,10 @@ class Run:
     def __post_init__(self) -> None:
         if self.images < 1:
             raise UserError(f"run.images is {self.images}: want 1 or more")
-        if not 0 <= self.average < 1:
-            raise UserError(f"run.average is {self.average}: want 0 to 1, without 1")
+        decays = (self.average.start, self.average.end) if isinstance(self.average, Ramp) else (self.average,)
+        for decay in decays:
+            if not 0 <= decay < 1:
+                raise UserError(f"run.average is {decay}: want 0 to 1, without 1")
         if not self.name or Path(self.name).name != self.name:
             raise UserError(f"run.name is {self.name!r}: want the name of one folder")
 
@@ -147,6 +150,8 @@ def main(arguments: list[str]) -> None:
     if run.compile:
         for network in cli.model.children():
             network.compile()
+    if cli.trainer.global_rank:  # one seed builds the same weights everywhere, but each process draws its own noise
+        torch.manual_seed(torch.initial_seed() + cli.trainer.global_rank)
     _equip(cli.trainer, cli.model, run, evaluation)
     if begin.new and cli.trainer.is_global_zero:
         _check_space(cli.model, run)

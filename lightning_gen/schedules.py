@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 
 from lightning_gen.errors import UserError
 
-__all__ = ["Constant", "LinearDecay", "Schedule", "WarmupCosine"]
+__all__ = ["Constant", "LinearDecay", "Ramp", "Schedule", "WarmupCosine", "value_at"]
 
 
 class Schedule(ABC):
@@ -52,3 +52,29 @@ class WarmupCosine(Schedule):
             return (images_seen + 1) / (self.warmup + 1)
         progress = min(1.0, (images_seen - self.warmup) / (self.end - self.warmup))
         return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+class Ramp:
+    """A value that goes from `start` to `end` over the first `images` training images, along half a cosine, and stays
+    there (Huang et al. 2024, Appendix: penalty, Adam's second beta, weight average and augmentation of R3GAN).
+
+    Args:
+        start: at the first image.
+        end: from `images` on.
+        images: length, 1 or more.
+    """
+
+    def __init__(self, start: float, end: float, images: int) -> None:
+        if images < 1:
+            raise UserError(f"ramp.images is {images}: want 1 or more")
+        self.start, self.end, self.images = start, end, images
+
+    def value(self, images_seen: int) -> float:
+        """The value after `images_seen` training images."""
+        progress = min(1.0, images_seen / self.images)
+        return self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def value_at(value: float | Ramp, images_seen: int) -> float:
+    """A number, or the value of a ramp, after `images_seen` training images."""
+    return value.value(images_seen) if isinstance(value, Ramp) else value

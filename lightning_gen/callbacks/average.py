@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_gen.base import ImageModule
+from lightning_gen.schedules import Ramp, value_at
 
 __all__ = ["WeightAverage", "averaged_weights"]
 
@@ -16,10 +17,10 @@ class WeightAverage(Callback):
     """Follows `ImageModule.averaged` (a GAN's generator alone) and puts the average into each checkpoint.
 
     Args:
-        decay: per training batch, 0..1 (0.999: about the last thousand batches).
+        decay: per training batch, 0..1 (0.999: about the last thousand batches), or a ramp over images seen.
     """
 
-    def __init__(self, decay: float = 0.995) -> None:
+    def __init__(self, decay: float | Ramp = 0.995) -> None:
         self.decay = decay
         self.average: dict[str, torch.Tensor] = {}
 
@@ -34,7 +35,9 @@ class WeightAverage(Callback):
         assert isinstance(pl_module, ImageModule)
         live = pl_module.averaged.state_dict()
         # The average of very few steps should not remember the random start for long.
-        decay = min(self.decay, (1 + trainer.global_step) / (10 + trainer.global_step))
+        # Batches, not optimizer steps, of which a GAN makes two: a decay means the same for every family.
+        batches = trainer.fit_loop.total_batch_idx + 1
+        decay = min(value_at(self.decay, pl_module.images_seen), (1 + batches) / (10 + batches))
         floats = [k for k, v in live.items() if v.is_floating_point()]
         torch._foreach_lerp_([self.average[k] for k in floats], [live[k] for k in floats], 1 - decay)
         for key, value in live.items():

@@ -1,30 +1,96 @@
-"""Adversarial losses on logits: scalars to minimise."""
+"""Adversarial losses on logits of any shape, a single one per image or a map: scalars to minimise."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import final
 
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
-__all__ = ["AdversarialLoss", "NonSaturating"]
+__all__ = ["AdversarialLoss", "Hinge", "LeastSquares", "NonSaturating", "Relativistic", "Saturating", "Wasserstein"]
 
 
 class AdversarialLoss(ABC):
-    """The game: what each player minimises, from the discriminator's logits (B,)."""
+    """The game: what each player minimises."""
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Scalar for the discriminator."""
+        """Logits of real and of generated images -> scalar for the discriminator."""
 
     @abstractmethod
-    def generator(self, fake: Tensor) -> Tensor:
-        """Scalar for the generator."""
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        """Logits of generated images -> scalar for the generator. `real` computes the logits of as many real images:
+        a game that does not look at them does not pay for them."""
 
 
+def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    return softplus(-real).mean() + softplus(fake).mean()  # -log D(x) - log(1 - D(G(z)))
+
+
+@final
+class Saturating(AdversarialLoss):
+    """Goodfellow et al. 2014, Eq. 1, as it stands: the generator minimises log(1 - D(G(z))), whose gradient vanishes
+    where the discriminator is sure."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return _cross_entropy(real, fake)
+
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        return -softplus(fake).mean()  # log(1 - D(G(z)))
+
+
+@final
 class NonSaturating(AdversarialLoss):
     """Goodfellow et al. 2014, Eq. 1, with the generator's heuristic of Section 3: maximise log D(G(z))."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        return softplus(-real).mean() + softplus(fake).mean()  # -log D(x) - log(1 - D(G(z)))
+        return _cross_entropy(real, fake)
 
-    def generator(self, fake: Tensor) -> Tensor:
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
         return softplus(-fake).mean()  # -log D(G(z))
+
+
+@final
+class LeastSquares(AdversarialLoss):
+    """Mao et al. 2017, Eq. 9: targets 1 for real, 0 for generated images, 1 for the generator."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * (real - 1.0).square().mean() + 0.5 * fake.square().mean()
+
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        return 0.5 * (fake - 1.0).square().mean()
+
+
+@final
+class Wasserstein(AdversarialLoss):
+    """Arjovsky et al. 2017, Eq. 2: minus the discriminator's loss estimates the earth mover's distance, times the
+    Lipschitz constant that a regularizer holds the critic to."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        return -fake.mean()
+
+
+@final
+class Hinge(AdversarialLoss):
+    """Lim and Ye 2017; Miyato et al. 2018, Eq. 16-17: images beyond the margin do not teach the discriminator."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return relu(1.0 - real).mean() + relu(1.0 + fake).mean()
+
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        return -fake.mean()
+
+
+@final
+class Relativistic(AdversarialLoss):
+    """Relativistic pairing (Jolicoeur-Martineau 2019; Huang et al. 2024, Eq. 2): each generated image is judged against
+    a real one, f(D(G(z)) - D(x)) with f(t) = -log(1 + exp(-t))."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(fake - real).mean()
+
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        return softplus(real() - fake).mean()

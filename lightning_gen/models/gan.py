@@ -1,62 +1,118 @@
-"""The generative adversarial network (Goodfellow et al. 2014, Algorithm 1); DCGAN by its networks."""
+"""The generative adversarial network (Goodfellow et al. 2014, Algorithm 1): DCGAN, LSGAN, WGAN, WGAN-GP, SN-GAN, conditional
+GANs, AC-GAN and R3GAN by its parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 from torch import Generator, Tensor, nn
 
 from lightning_gen.base import AdversarialModule, Batch, OptimizerFactory
+from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.schedules import Schedule
+from lightning_gen.losses.penalties import Clock, Regularizer
+from lightning_gen.nets.augment import Augment, NoAugment
+from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.nets.discriminator import Discriminator, Verdict
+from lightning_gen.nets.generator import ConditionedGenerator
+from lightning_gen.schedules import Ramp, Schedule
 
 __all__ = ["GAN"]
 
 
 @final
 class GAN(AdversarialModule):
-    """G and D play the game that `loss` defines.
+    """G and D play the game that `loss` defines; a conditional one with the labels of the batch for real and generated
+    images alike.
 
     Args:
         spec: of the images.
-        generator: called with (spec, latent_dim).
+        generator: called with (spec, latent_dim, K), gives a net called with z (B, Z) and the context (B, K) or None.
         discriminator: called with (spec).
         loss: the game.
         generator_optimizer: see `AdversarialModule`.
         discriminator_optimizer: see `AdversarialModule`.
-        latent_dim: Z.
+        latent_dim: Z, 1 or more.
+        condition: what the generator is told, as a context of length K, called with (spec).
+        regularizers: of the discriminator.
+        augment: of all that the discriminator sees (None: nothing).
         schedule: see `ImageModule`.
         critic_steps: see `AdversarialModule`.
         accumulate: see `AdversarialModule`.
         clip: see `AdversarialModule`.
+        reuse_fakes: see `AdversarialModule`.
+        beta2: see `AdversarialModule`.
+
+    Raises:
+        UserError: generator and discriminator are conditioned on different things.
     """
 
     def __init__(
         self,
         spec: ImageSpec,
-        generator: Callable[[ImageSpec, int], nn.Module],
-        discriminator: Callable[[ImageSpec], nn.Module],
+        generator: Callable[[ImageSpec, int, int], nn.Module],
+        discriminator: Callable[[ImageSpec], Discriminator],
         loss: AdversarialLoss,
         generator_optimizer: OptimizerFactory,
         discriminator_optimizer: OptimizerFactory,
         latent_dim: int = 64,
+        condition: Callable[[ImageSpec], Condition] = Unconditional,
+        regularizers: Sequence[Regularizer] = (),
+        augment: Augment | None = None,
         schedule: Schedule | None = None,
         critic_steps: int = 1,
         accumulate: int = 1,
         clip: float | None = None,
+        reuse_fakes: bool = False,
+        beta2: Ramp | None = None,
     ) -> None:
-        super().__init__(spec, generator_optimizer, discriminator_optimizer, schedule, critic_steps, accumulate, clip)
-        self.latent_dim, self.loss = latent_dim, loss
-        self.generator, self.discriminator = generator(spec, latent_dim), discriminator(spec)
+        if latent_dim < 1:
+            raise UserError(f"model.latent_dim is {latent_dim}: want 1 or more")
+        optimizers = generator_optimizer, discriminator_optimizer
+        super().__init__(spec, *optimizers, schedule, critic_steps, accumulate, clip, reuse_fakes, beta2)
+        self.latent_dim, self.loss, self.regularizers = latent_dim, loss, list(regularizers)
+        told = condition(spec)
+        self.generator = ConditionedGenerator(told, generator(spec, latent_dim, told.features))
+        self.discriminator = discriminator(spec)
+        self.augment = augment or NoAugment()
+        if told.keys != self.discriminator.keys:
+            seen = ", ".join(self.discriminator.keys) or "nothing"
+            told_of = ", ".join(told.keys) or "nothing"
+            raise UserError(
+                f"model.condition tells of {told_of}, but the discriminator's head looks at {seen}: want one"
+            )
+
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        return self.generator.condition.keys
+
+    def generate(self, batch: Batch) -> Tensor:
+        return self.generator(self.noise(len(batch["image"]), self.latent_dim), batch)
+
+    def judge(self, x: Tensor, batch: Batch | None = None) -> Verdict:
+        """What the discriminator says of signed images (B, C, H, W), augmented as in training."""
+        return self.discriminator(self.augment(x), batch)
 
     def discriminator_loss(self, batch: Batch) -> Tensor:
-        real = to_signed(batch["image"], self.spec.levels)
-        fake = self.generator(self.noise(len(real), self.latent_dim))
-        return self.loss.discriminator(self.discriminator(real), self.discriminator(fake))
+        real, fake = to_signed(batch["image"], self.spec.levels), self.fakes(batch).detach()
+        of_real, of_fake = self.judge(real, batch), self.judge(fake, batch)
+        self.augment.observe(of_real.logits, self.images_seen)
+        loss = self.loss.discriminator(of_real.logits, of_fake.logits) + of_real.cost + of_fake.cost
+        clock = Clock(self.discriminator_steps, self.images_seen)
+        for regularizer in self.regularizers:
+            loss = loss + regularizer.penalty(lambda x: self.judge(x, batch).logits, real, fake, clock)
+        return loss
 
     def generator_loss(self, batch: Batch) -> Tensor:
-        fake = self.generator(self.noise(len(batch["image"]), self.latent_dim))
-        return self.loss.generator(self.discriminator(fake))
+        of_fake = self.judge(self.fakes(batch), batch)
+        return self.loss.generator(of_fake.logits, lambda: self._logits_of_real(batch)) + of_fake.cost
+
+    def _logits_of_real(self, batch: Batch) -> Tensor:
+        return self.judge(to_signed(batch["image"], self.spec.levels), batch).logits
+
+    def constrain(self) -> None:
+        for regularizer in self.regularizers:
+            regularizer.project(self.discriminator)
 
     def sample(
         self,
@@ -65,5 +121,10 @@ class GAN(AdversarialModule):
         temperature: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
+        rows = self.generator.condition.rows(condition, n, generator)
         z = temperature * self.noise(n, self.latent_dim, generator=generator)
-        return from_signed(self.generator(z), self.spec.levels)
+        return self.paint(z, rows)
+
+    def paint(self, z: Tensor, condition: Batch | None = None) -> Tensor:
+        """z (B, Z), and a condition of B rows where the model has one -> uint8 (B, C, H, W); deterministic."""
+        return from_signed(self.generator(z, condition), self.spec.levels)

@@ -1,10 +1,16 @@
 """DCGAN networks (Radford et al. 2016), sized from the image spec: 8x8 to 64x64 and beyond."""
 
+from collections.abc import Callable
+from typing import final
+
+import torch
 from torch import Tensor, nn
 
 from lightning_gen.images import ImageSpec
+from lightning_gen.nets.discriminator import Head, HeadedDiscriminator, Score
+from lightning_gen.nets.norms import BatchNorm, Norm
 
-__all__ = ["DCGANDiscriminator", "DCGANGenerator", "halvings"]
+__all__ = ["DCGANDiscriminator", "DCGANGenerator", "halvings", "join"]
 
 
 def halvings(size: int) -> int:
@@ -15,66 +21,98 @@ def halvings(size: int) -> int:
     return count
 
 
+def join(z: Tensor, context: Tensor | None) -> Tensor:
+    """(B, Z) and (B, K) or None -> (B, Z + K): conditioning by concatenation (Mirza and Osindero 2014)."""
+    return z if context is None else torch.cat([z, context], 1)
+
+
 def _init(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
+    elif isinstance(module, nn.BatchNorm2d) and module.affine:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
+class _Stage(nn.Module):
+    """Convolution, norm, activation."""
+
+    def __init__(self, conv: nn.Module, norm: Norm, act: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm, self.act = conv, norm, act
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.act(self.norm(self.conv(x), context))
+
+
+@final
 class DCGANGenerator(nn.Module):
-    """z (B, Z) -> signed image (B, C, H, W) in [-1, 1].
+    """z (B, Z) and a context (B, K) or None -> signed image (B, C, H, W) in [-1, 1]; the context is joined to z, and
+    reaches conditional norms.
 
     Args:
         spec: of the images.
         latent_dim: Z.
+        features: K, 0 where there is no context.
         width: channels at full resolution; doubled at each coarser one.
+        norm: called with (channels, K).
     """
 
-    def __init__(self, spec: ImageSpec, latent_dim: int, width: int = 64) -> None:
+    def __init__(
+        self,
+        spec: ImageSpec,
+        latent_dim: int,
+        features: int = 0,
+        width: int = 64,
+        norm: Callable[[int, int], Norm] = BatchNorm,
+    ) -> None:
         super().__init__()
         stages = min(halvings(spec.height), halvings(spec.width))
         channels = width * 2**stages
         start = (spec.height >> stages, spec.width >> stages)
-        layers: list[nn.Module] = [
-            nn.ConvTranspose2d(latent_dim, channels, start, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-        ]
+        first = norm(channels, features)
+        conv = nn.ConvTranspose2d(latent_dim + features, channels, start, bias=not first.shifts)
+        self.stages = nn.ModuleList([_Stage(conv, first, nn.ReLU())])
         for _ in range(stages):
-            layers += [
-                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(channels // 2),
-                nn.ReLU(),
-            ]
             channels //= 2
-        layers += [nn.Conv2d(channels, spec.channels, 3, padding=1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers).apply(_init)
+            after = norm(channels, features)
+            conv = nn.ConvTranspose2d(2 * channels, channels, 4, 2, 1, bias=not after.shifts)
+            self.stages.append(_Stage(conv, after, nn.ReLU()))
+        self.paint = nn.Conv2d(channels, spec.channels, 3, padding=1)
+        self.apply(_init)
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z[:, :, None, None])
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        x = join(z, context)[:, :, None, None]
+        for stage in self.stages:
+            x = stage(x, context)
+        return self.paint(x).tanh()
 
 
-class DCGANDiscriminator(nn.Module):
-    """Signed image (B, C, H, W) -> logits (B,).
+@final
+class DCGANDiscriminator(HeadedDiscriminator):
+    """Strided convolutions, channels doubled at each halving.
 
     Args:
         spec: of the images.
-        width: channels at the finest resolution; doubled at each coarser one.
+        width: channels at the finest resolution.
+        norm: called with (channels, 0); NoNorm under a gradient penalty or spectral normalisation.
+        head: called with (spec, features).
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 64) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        spec: ImageSpec,
+        width: int = 64,
+        norm: Callable[[int, int], Norm] = BatchNorm,
+        head: Callable[[ImageSpec, int], Head] = Score,
+    ) -> None:
         stages = min(halvings(spec.height), halvings(spec.width))
+        super().__init__(spec, (width << stages) * (spec.height >> stages) * (spec.width >> stages), head)
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 3, padding=1), nn.LeakyReLU(0.2)]
         for i in range(stages):
-            layers += [
-                nn.Conv2d(width << i, width << (i + 1), 4, 2, 1, bias=False),
-                nn.BatchNorm2d(width << (i + 1)),
-                nn.LeakyReLU(0.2),
-            ]
-        layers += [nn.Conv2d(width << stages, 1, (spec.height >> stages, spec.width >> stages))]
+            after = norm(width << (i + 1), 0)
+            conv = nn.Conv2d(width << i, width << (i + 1), 4, 2, 1, bias=not after.shifts)
+            layers.append(_Stage(conv, after, nn.LeakyReLU(0.2)))
         self.layers = nn.Sequential(*layers).apply(_init)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x).flatten()
+    def embed(self, x: Tensor) -> Tensor:
+        return self.layers(x).flatten(1)

@@ -1,0 +1,155 @@
+"""What keeps a discriminator smooth: terms of its loss, and a projection of its weights after each step."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gen.errors import UserError
+from lightning_gen.schedules import Ramp, value_at
+
+__all__ = ["R1", "R2", "Clock", "Critic", "GradientPenalty", "Lazy", "Penalty", "Regularizer", "WeightClip"]
+
+#: signed images (B, C, H, W) -> logits, one or more per image
+Critic = Callable[[Tensor], Tensor]
+
+
+class Clock(NamedTuple):
+    """Discriminator steps before this one, and training images seen before this batch."""
+
+    step: int
+    images_seen: int
+
+
+class Regularizer(ABC):
+    """A condition on the discriminator."""
+
+    @abstractmethod
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        """Scalar added to the discriminator's loss; `real` and `fake` are signed images (B, C, H, W), detached."""
+
+    @abstractmethod
+    def project(self, network: nn.Module) -> None:
+        """Move the weights of the discriminator back to where they are allowed; called after each of its steps."""
+
+
+class Penalty(Regularizer, ABC):
+    """A regularizer that is a term of the loss alone."""
+
+    @final
+    def project(self, network: nn.Module) -> None:
+        """Nothing: every weight is allowed."""
+
+
+@final
+class WeightClip(Regularizer):
+    """Every weight into [-bound, bound] (Arjovsky et al. 2017, Algorithm 1).
+
+    Args:
+        bound: c of the paper, above 0.
+    """
+
+    def __init__(self, bound: float = 0.01) -> None:
+        if bound <= 0:
+            raise UserError(f"regularizer.bound is {bound}: want above 0")
+        self.bound = bound
+
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        return real.new_zeros(())
+
+    @torch.no_grad()
+    def project(self, network: nn.Module) -> None:
+        weights: list[Tensor] = list(network.parameters())
+        torch._foreach_clamp_min_(weights, -self.bound)
+        torch._foreach_clamp_max_(weights, self.bound)
+
+
+def _squared_norm(critic: Critic, x: Tensor) -> Tensor:
+    """(B,), squared Euclidean norm of the gradient of each image's logits with respect to the image."""
+    x = x.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    return gradient.flatten(1).square().sum(1)
+
+
+@final
+class GradientPenalty(Penalty):
+    """weight * E (|grad D(x')| - 1)^2 with x' uniform on the lines between pairs (Gulrajani et al. 2017, Eq. 3).
+
+    Not with batch norm in the critic: there the gradient of one image depends on the others of its batch.
+
+    Args:
+        weight: lambda of the paper, 0 or more.
+    """
+
+    def __init__(self, weight: float = 10.0) -> None:
+        _check("weight", weight)
+        self.weight = weight
+
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        norm = (_squared_norm(critic, fake.lerp(real, share)) + 1e-12).sqrt()  # the root has no gradient at 0
+        return self.weight * (norm - 1.0).square().mean()
+
+
+@final
+class R1(Penalty):
+    """gamma / 2 * E |grad D(x)|^2 on real images (Mescheder et al. 2018, Eq. 9).
+
+    Args:
+        gamma: 0 or more, or a ramp over images seen.
+    """
+
+    def __init__(self, gamma: float | Ramp = 10.0) -> None:
+        _check("gamma", gamma)
+        self.gamma = gamma
+
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, real).mean()
+
+
+@final
+class R2(Penalty):
+    """gamma / 2 * E |grad D(G(z))|^2 on generated images (Mescheder et al. 2018, Eq. 10).
+
+    Args:
+        gamma: 0 or more, or a ramp over images seen.
+    """
+
+    def __init__(self, gamma: float | Ramp = 10.0) -> None:
+        _check("gamma", gamma)
+        self.gamma = gamma
+
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, fake).mean()
+
+
+@final
+class Lazy(Regularizer):
+    """Another regularizer at every k-th step only, with k times its weight, so that the mean force stays (Karras et
+    al. 2020, Appendix B).
+
+    Args:
+        regularizer: the other one.
+        every: k, 1 or more.
+    """
+
+    def __init__(self, regularizer: Regularizer, every: int = 16) -> None:
+        if every < 1:
+            raise UserError(f"regularizer.every is {every}: want 1 or more")
+        self.regularizer, self.every = regularizer, every
+
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+        if clock.step % self.every:
+            return real.new_zeros(())
+        return self.every * self.regularizer.penalty(critic, real, fake, clock)
+
+    def project(self, network: nn.Module) -> None:
+        self.regularizer.project(network)
+
+
+def _check(name: str, value: float | Ramp) -> None:
+    lowest = min(value.start, value.end) if isinstance(value, Ramp) else value
+    if lowest < 0:
+        raise UserError(f"regularizer.{name} is {lowest}: want 0 or more")
