@@ -1,5 +1,5 @@
-"""The generative adversarial network (Goodfellow et al. 2014, Algorithm 1): DCGAN, LSGAN, WGAN, WGAN-GP, SN-GAN, conditional
-GANs, AC-GAN and R3GAN by its parts."""
+"""The generative adversarial network (Goodfellow et al. 2014, Algorithm 1); DCGAN, LSGAN, WGAN, WGAN-GP, SN-GAN,
+conditional GANs, AC-GAN and R3GAN by its parts."""
 
 from collections.abc import Callable, Sequence
 from typing import final
@@ -47,6 +47,9 @@ class GAN(AdversarialModule):
         UserError: generator and discriminator are conditioned on different things.
     """
 
+    generator: ConditionedGenerator
+    discriminator: Discriminator
+
     def __init__(
         self,
         spec: ImageSpec,
@@ -76,11 +79,8 @@ class GAN(AdversarialModule):
         self.discriminator = discriminator(spec)
         self.augment = augment or NoAugment()
         if told.keys != self.discriminator.keys:
-            seen = ", ".join(self.discriminator.keys) or "nothing"
-            told_of = ", ".join(told.keys) or "nothing"
-            raise UserError(
-                f"model.condition tells of {told_of}, but the discriminator's head looks at {seen}: want one"
-            )
+            one, other = (", ".join(keys) or "nothing" for keys in (told.keys, self.discriminator.keys))
+            raise UserError(f"model.condition tells of {one}, the discriminator's head looks at {other}: want the same")
 
     @property
     def condition_keys(self) -> tuple[str, ...]:
