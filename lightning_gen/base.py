@@ -10,6 +10,7 @@
     LatentModule        encode, decode
     StochasticLatentModule  codes and prior as distributions
     CompletionModule    complete
+    SequentialModule    walk: every value of an image with its exact probabilities given those before
     TranslationModule   translate
     AdversarialModule   the only manual optimisation in the project, in one method
 
@@ -46,7 +47,9 @@ __all__ = [
     "LatentModule",
     "LikelihoodModule",
     "OptimizerFactory",
+    "Place",
     "ReconstructionModule",
+    "SequentialModule",
     "Split",
     "StochasticLatentModule",
     "TranslationModule",
@@ -59,6 +62,8 @@ Batch = dict[str, Tensor]
 register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=lambda value: ImageSpec(**value))
 Bound = Literal["exact", "dequantized", "elbo", "iwae-k"]
 OptimizerFactory = Callable[[Iterable], Optimizer]
+#: channel, row, column of a value in an image
+Place = tuple[int, int, int]
 Split = Literal["train", "val", "test"]
 
 
@@ -305,9 +310,34 @@ class CompletionModule(ABC):
     """A model that fills in the missing part of an image."""
 
     @abstractmethod
-    def complete(self, image: Tensor, known: Tensor, generator: Generator | None = None) -> Tensor:
+    def complete(
+        self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None
+    ) -> Tensor:
         """uint8 (B, C, H, W), bool (B, 1, H, W), True where the pixel is given -> uint8 (B, C, H, W) that agrees
-        with `image` on the known pixels."""
+        with `image` on the known pixels; `condition` and `generator` as in `GenerativeModule.sample`."""
+
+    @abstractmethod
+    def completes_exactly(self, known: Tensor) -> bool:
+        """bool (B, 1, H, W) -> whether `complete` draws from the model's own p(missing | known)."""
+
+
+class SequentialModule(ABC):
+    """A model that knows the exact probability of each value of an image given those before, in an order of its own."""
+
+    @abstractmethod
+    def walk(self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None) -> Tensor:
+        """Visit every value of `n` images.
+
+        Args:
+            n: number of images.
+            choose: called with p, float64 (n, levels), and the place, channel by channel and in the model's order of
+                pixels; its answer, levels (n,), is what the values become. The same answers give the same p, bit for
+                bit, on the same device with the same number of threads and the same `n`.
+            condition: a batch of n rows; must not be None for models with `condition_keys`.
+
+        Returns:
+            uint8 (n, C, H, W).
+        """
 
 
 class TranslationModule(ImageModule):

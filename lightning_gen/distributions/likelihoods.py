@@ -15,7 +15,25 @@ from torch.nn.functional import cross_entropy, logsigmoid
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
 
-__all__ = ["Bernoulli", "Categorical", "DiscretizedGaussian", "Likelihood", "LogisticMixture"]
+__all__ = ["Bernoulli", "Categorical", "DiscretizedGaussian", "Likelihood", "LogisticMixture", "pick"]
+
+
+def pick(p: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+    """The level where the cumulative distribution passes a uniform number.
+
+    Args:
+        p: float64 (B, levels, ...), the sum over levels is 1.
+        uniform: (B, 1, ...) in [0, 1).
+        temperature: see `Likelihood.sample`.
+
+    Returns:
+        uint8 (B, ...).
+    """
+    if temperature != 1.0:
+        p = (p / p.amax(1, keepdim=True)) ** (1.0 / temperature)
+    cdf = p.cumsum(1)
+    below = cdf <= uniform * cdf[:, -1:]
+    return below.sum(1).clamp(max=p.shape[1] - 1).to(torch.uint8)
 
 
 class Likelihood(nn.Module, ABC):
@@ -73,18 +91,9 @@ class Likelihood(nn.Module, ABC):
     def _sample_row(self, raw: Tensor, uniform: Tensor, temperature: float) -> Tensor:
         image = torch.zeros(uniform.shape, dtype=torch.uint8, device=raw.device)
         for channel in range(self.spec.channels):
-            image[:, channel] = self.draw(raw, image, uniform, channel, temperature)
+            p = self.pmf(raw, image, channel)
+            image[:, channel] = pick(p, uniform[:, channel : channel + 1], temperature)
         return image
-
-    @final
-    def draw(self, raw: Tensor, image: Tensor, uniform: Tensor, channel: int, temperature: float = 1.0) -> Tensor:
-        """`sample` of one channel, given the channels before it in `image` -> uint8 (B, H, W)."""
-        p = self.pmf(raw, image, channel)
-        if temperature != 1.0:
-            p = (p / p.amax(1, keepdim=True)) ** (1.0 / temperature)
-        cdf = p.cumsum(1)
-        below = cdf <= uniform[:, channel : channel + 1] * cdf[:, -1:]
-        return below.sum(1).clamp(max=self.spec.levels - 1).to(torch.uint8)
 
     @final
     def mode(self, raw: Tensor) -> Tensor:

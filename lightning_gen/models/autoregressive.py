@@ -7,24 +7,30 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.base import Batch, CompletionModule, LikelihoodModule, OptimizerFactory
-from lightning_gen.distributions.likelihoods import Categorical, Likelihood
+from lightning_gen.base import Batch, CompletionModule, LikelihoodModule, OptimizerFactory, Place, SequentialModule
+from lightning_gen.distributions.likelihoods import Categorical, Likelihood, pick
+from lightning_gen.distributions.particles import Particles
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.nets.causal import CausalNet
+from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.schedules import Schedule
 
 __all__ = ["Autoregressive"]
 
+#: attempts at each image where the missing part is not the end of the raster
+_PARTICLES = 64
+
 
 @final
-class Autoregressive(LikelihoodModule, CompletionModule):
+class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
     """A causal network predicts each channel of each pixel from those before it; exact, with no dequantization.
 
     Args:
         spec: of the images.
-        net: called with (spec, parameters per channel).
+        net: called with (spec, parameters per channel, length of the context).
         optimizer: see `LikelihoodModule`.
         likelihood: of a pixel, called with (spec); it says how many parameters each channel has.
+        condition: what the images are conditioned on, called with (spec).
         schedule: see `ImageModule`.
     """
 
@@ -33,17 +39,23 @@ class Autoregressive(LikelihoodModule, CompletionModule):
     def __init__(
         self,
         spec: ImageSpec,
-        net: Callable[[ImageSpec, tuple[int, ...]], CausalNet],
+        net: Callable[[ImageSpec, tuple[int, ...], int], CausalNet],
         optimizer: OptimizerFactory,
         likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
+        condition: Callable[[ImageSpec], Condition] = Unconditional,
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(spec, optimizer, schedule)
         self.likelihood = likelihood(spec)
-        self.net = net(spec, self.likelihood.channel_parameters)
+        self.condition = condition(spec)
+        self.net = net(spec, self.likelihood.channel_parameters, self.condition.features)
+
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        return self.condition.keys
 
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        raw = self.net(to_signed(image, self.spec.levels))
+        raw = self.net(to_signed(image, self.spec.levels), self.condition(condition))
         return self.likelihood.log_prob(raw, image).flatten(1).sum(1)
 
     def sample(
@@ -53,26 +65,78 @@ class Autoregressive(LikelihoodModule, CompletionModule):
         temperature: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
-        blank = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        return self._fill(blank, torch.zeros_like(blank[:, :1], dtype=torch.bool), temperature, generator)
+        condition = self.condition.rows(condition, n, generator)
+        uniform = self._uniform(n, generator)
+        return self.walk(n, lambda p, place: pick(p, uniform[:, :, *place], temperature), condition)
 
-    def complete(self, image: Tensor, known: Tensor, generator: Generator | None = None) -> Tensor:
-        """Each missing pixel given all pixels before it: exact where the missing part is the end of the raster."""
-        return self._fill(image.clone(), known, 1.0, generator)
+    def walk(self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None) -> Tensor:
+        return self._walk(n, choose, condition, lambda: None)
+
+    def completes_exactly(self, known: Tensor) -> bool:
+        """Where nothing is known after the first missing pixel."""
+        flat = known.flatten(1).int()
+        return bool((flat.diff(dim=1) <= 0).all())
+
+    def complete(
+        self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None
+    ) -> Tensor:
+        """Each missing pixel given all pixels before it. Where known ones follow, that alone would not look at them:
+        there many attempts are weighed by the known pixels, row by row (`Particles`), which is approximate."""
+        condition = self.condition.rows(condition, len(image), generator)
+        if self.completes_exactly(known):
+            return self._attempt(image, known, condition, generator, lambda log_p: None, lambda: None)
+        several = Particles(len(image), _PARTICLES, generator, self.device)
+        copies = {key: value.repeat_interleave(_PARTICLES, 0) for key, value in (condition or {}).items()}
+        image, known = (x.repeat_interleave(_PARTICLES, 0) for x in (image, known))
+        return self._attempt(image, known, copies, generator, several.weigh, several.resample)[several.draw()]
+
+    def _attempt(
+        self,
+        image: Tensor,
+        known: Tensor,
+        condition: Batch | None,
+        generator: Generator | None,
+        weigh: Callable[[Tensor], None],
+        select: Callable[[], Tensor | None],
+    ) -> Tensor:
+        """Fill in the missing pixels; `weigh` is told the log-probability of every known one, 0 where none is."""
+        uniform = self._uniform(len(image), generator)
+
+        def choose(p: Tensor, place: Place) -> Tensor:
+            given, level = known[:, 0, *place[1:]], image[:, *place]
+            weigh(torch.where(given, p.gather(1, level.long()[:, None])[:, 0].clamp(min=1e-300).log(), 0.0))
+            return torch.where(given, level, pick(p, uniform[:, :, *place]))
+
+        return self._walk(len(image), choose, condition, select)
 
     @torch.no_grad()
-    def _fill(self, image: Tensor, known: Tensor, temperature: float, generator: Generator | None) -> Tensor:
-        device = generator.device if generator is not None else self.device
-        uniform = torch.rand(image.shape, generator=generator, device=device).to(self.device)
+    def _walk(
+        self,
+        n: int,
+        choose: Callable[[Tensor, Place], Tensor],
+        condition: Batch | None,
+        select: Callable[[], Tensor | None],
+    ) -> Tensor:
+        """`walk`; after each row every image goes on from the image that `select` says, from itself where None."""
+        image = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
         signed = to_signed(image, self.spec.levels)
-        reader = self.net.reader(signed)
+        reader = self.net.reader(signed, self.condition(condition))
         for row in range(self.spec.height):
             for column in range(self.spec.width):
-                here = (..., slice(row, row + 1), slice(column, column + 1))
+                pixel = image[:, :, row : row + 1, column : column + 1]
                 for channel in range(self.spec.channels):
-                    raw = reader.read(row, column)
-                    drawn = self.likelihood.draw(raw, image[here], uniform[here], channel, temperature)
-                    level = image[:, channel, row, column]
-                    level.copy_(torch.where(known[:, 0, row, column], level, drawn[:, 0, 0]))
+                    p = self.likelihood.pmf(reader.read(row, column), pixel, channel)[:, :, 0, 0]
+                    level = choose(p, (channel, row, column))
+                    image[:, channel, row, column] = level
                     signed[:, channel, row, column] = to_signed(level, self.spec.levels)
+            rows = select()
+            if rows is not None:
+                image.copy_(image[rows])
+                signed.copy_(signed[rows])
+                reader.select(rows)
         return image
+
+    def _uniform(self, n: int, generator: Generator | None) -> Tensor:
+        """(n, 1, C, H, W), drawn where `generator` lives."""
+        device = generator.device if generator is not None else self.device
+        return torch.rand((n, 1, *self.spec.shape), generator=generator, device=device).to(self.device)

@@ -1,5 +1,6 @@
 """Gated PixelCNN without blind spot (van den Oord et al. 2016b): a vertical and a horizontal stack."""
 
+from collections.abc import Iterable
 from typing import final
 
 import torch
@@ -8,7 +9,15 @@ from torch.nn.functional import linear, pad
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.causal import CausalNet, MaskedConv2d, Reader, groups_of, groups_of_features, may_see
+from lightning_gen.nets.causal import (
+    CausalNet,
+    ContextBias,
+    MaskedConv2d,
+    Reader,
+    groups_of,
+    groups_of_features,
+    may_see,
+)
 
 __all__ = ["GatedPixelCNN"]
 
@@ -19,17 +28,21 @@ def _gate(x: Tensor) -> Tensor:
 
 
 class _GatedLayer(nn.Module):
-    """Figure 2. The vertical stack sees all rows above; the horizontal one, the pixels to the left.
+    """Figure 2. The vertical stack sees all rows above; the horizontal one, the pixels to the left. The context shifts
+    the gates of both (Eq. 4).
 
     Args:
         groups_in: channel of the pixel that each input feature belongs to, (channels in,).
         groups: the same of each output feature, (width,).
+        context: K, 0 for none.
         kernel: odd.
         first: mask A: the pixel's own channel is hidden; later layers may see their own position (mask B).
         dropout: of gated features, 0..1.
     """
 
-    def __init__(self, groups_in: Tensor, groups: Tensor, kernel: int, first: bool, dropout: float) -> None:
+    def __init__(
+        self, groups_in: Tensor, groups: Tensor, context: int, kernel: int, first: bool, dropout: float
+    ) -> None:
         super().__init__()
         self.reach, self.first = kernel // 2, first
         channels_in, width, twice = len(groups_in), len(groups), torch.cat([groups, groups])
@@ -39,13 +52,14 @@ class _GatedLayer(nn.Module):
         self.down = nn.Conv2d(2 * width, 2 * width, 1)
         self.horizontal = MaskedConv2d(mask, channels_in, 2 * width, (1, self.reach + 1))
         self.out = MaskedConv2d(may_see(groups, groups, strictly=False), width, width)
+        self.context_vertical, self.context_horizontal = (ContextBias(context, 2 * width) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, v: Tensor, h: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         reach = self.reach
         # Row i of `vertical` has seen rows i-reach..i of v. The horizontal stack takes it one row late: strictly above.
-        vertical = self.vertical(pad(v, (reach, reach, reach, 0)))
-        above = self.down(pad(vertical, (0, 0, 1, -1)))
+        vertical = self.vertical(pad(v, (reach, reach, reach, 0))) + self.context_vertical.image(context)
+        above = self.down(pad(vertical, (0, 0, 1, -1))) + self.context_horizontal.image(context)
         return self.dropout(_gate(vertical)), self.across(pad(h, (reach, 0)), above)
 
     def across(self, h: Tensor, above: Tensor) -> Tensor:
@@ -62,6 +76,7 @@ class GatedPixelCNN(CausalNet):
     Args:
         spec: of the images.
         channel_parameters: of the likelihood, one number per channel; their sum is P.
+        context: K, length of what the images are conditioned on, 0 for nothing.
         width: features of each stack, at least one per channel.
         layers: gated layers, the first with mask A; 1 or more.
         kernel: odd, of every layer.
@@ -75,6 +90,7 @@ class GatedPixelCNN(CausalNet):
         self,
         spec: ImageSpec,
         channel_parameters: tuple[int, ...],
+        context: int = 0,
         width: int = 48,
         layers: int = 8,
         kernel: int = 3,
@@ -90,7 +106,8 @@ class GatedPixelCNN(CausalNet):
         image, hidden = torch.arange(spec.channels), groups_of_features(width, spec.channels)
         twice, out = groups_of_features(2 * width, spec.channels), groups_of(channel_parameters)
         self.layers = nn.ModuleList(
-            _GatedLayer(hidden if i else image, hidden, kernel, first=i == 0, dropout=dropout) for i in range(layers)
+            _GatedLayer(hidden if i else image, hidden, context, kernel, first=i == 0, dropout=dropout)
+            for i in range(layers)
         )
         self.head = nn.Sequential(
             nn.ReLU(),
@@ -99,22 +116,22 @@ class GatedPixelCNN(CausalNet):
             MaskedConv2d(may_see(out, twice, strictly=False), 2 * width, len(out)),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         v = h = x
         for layer in self.layers:
-            v, h = layer(v, h)
+            v, h = layer(v, h, context)
         return self.head(h)
 
-    def reader(self, x: Tensor) -> Reader:
-        return _RowReader(self, x)
+    def reader(self, x: Tensor, context: Tensor | None = None) -> Reader:
+        return _RowReader(self, x, context)
 
 
 class _RowReader(Reader):
     """The vertical stack once per row, the horizontal one once per pixel; what came before is kept. A convolution at
     one position is a matrix product, which costs far less to start."""
 
-    def __init__(self, net: GatedPixelCNN, x: Tensor) -> None:
-        self.x, self.row = x, 0
+    def __init__(self, net: GatedPixelCNN, x: Tensor, context: Tensor | None) -> None:
+        self.x, self.row, self.context = x, 0, context
         self.layers: list[_GatedLayer] = list(net.layers)  # type: ignore[arg-type]
         self.reach, width = self.layers[0].reach, x.shape[3]
         sizes = [layer.vertical.in_channels for layer in self.layers]
@@ -122,7 +139,7 @@ class _RowReader(Reader):
         self.windows = [x.new_zeros(len(x), n, self.reach + 1, width + 2 * self.reach) for n in sizes]
         self.lines = [x.new_zeros(len(x), width + self.reach, n) for n in sizes]
         zeros = x.new_zeros(len(x), net.layers[0].down.in_channels, 1, width)  # type: ignore[union-attr, arg-type]
-        self.above = [_features_last(layer.down(zeros)) for layer in self.layers]
+        self.above = [self._above(layer, zeros) for layer in self.layers]
         self.horizontal = [layer.horizontal.as_matrix() for layer in self.layers]
         self.out = [layer.out.as_matrix() for layer in self.layers]
         self.head = [net.head[i].as_matrix() for i in (1, 3)]  # type: ignore[operator, union-attr]
@@ -147,10 +164,13 @@ class _RowReader(Reader):
         """A row (B, C, 1, W) of the image is complete: the vertical stack takes it in."""
         for i, layer in enumerate(self.layers):
             self.windows[i] = torch.cat([self.windows[i][:, :, 1:], pad(v, (self.reach, self.reach))], 2)
-            vertical = layer.vertical(self.windows[i])
-            self.above[i], v = _features_last(layer.down(vertical)), _gate(vertical)
+            vertical = layer.vertical(self.windows[i]) + layer.context_vertical.image(self.context)
+            self.above[i], v = self._above(layer, vertical), _gate(vertical)
 
+    def _above(self, layer: _GatedLayer, vertical: Tensor) -> Tensor:
+        """(B, 2 width, 1, W) of the row above -> what the horizontal stack takes from it, (B, W, 2 width)."""
+        row = layer.down(vertical) + layer.context_horizontal.image(self.context)
+        return row[:, :, 0].mT.contiguous()
 
-def _features_last(row: Tensor) -> Tensor:
-    """(B, F, 1, W) -> (B, W, F)."""
-    return row[:, :, 0].mT.contiguous()
+    def state(self) -> Iterable[Tensor]:
+        return [*self.windows, *self.lines, *self.above]
