@@ -1,4 +1,4 @@
-"""Sequential Monte Carlo (Gordon et al. 1993): drawing from p(missing | known) with a model that can only go forward."""
+"""Sequential Monte Carlo (Gordon et al. 1993): draws from p(missing | known) by a model that can only go forward."""
 
 from typing import final
 
@@ -10,9 +10,9 @@ __all__ = ["Particles"]
 
 @final
 class Particles:
-    """Several attempts at each image. Missing values are drawn forward; each known value weighs the attempts by how well
-    they foresaw it; from time to time the bad attempts make way for copies of the good ones. Approximate: exact in the
-    limit of many particles.
+    """Several attempts at each image. Missing values are drawn forward; each known value weighs the attempts by how
+    well they foresaw it; from time to time bad attempts make way for copies of good ones. Approximate: exact in the
+    limit of many attempts.
 
     Args:
         images: B.

@@ -1,5 +1,5 @@
-"""A transformer over the pixels of an image in raster order (Parmar et al. 2018; Chen et al. 2020), read with a cache of
-keys and values.
+"""A transformer over the pixels of an image in raster order (Parmar et al. 2018; Chen et al. 2020), read with a cache
+of keys and values.
 
 What differs from the papers: attention reaches all earlier pixels (2018: a block of them); a token is a pixel with all
 its channels, not one of them; it is made by a masked convolution of the pixels around, so that the first layer need not
@@ -131,10 +131,10 @@ class _CachedReader(Reader):
         self.net, self.x, self.around, self.time = net, x, net.around.plane(x), -1
         self.context = net.context(context)
         self.layers: list[_Layer] = list(net.layers)  # type: ignore[arg-type]
-        (batch, _, height, columns), (tokens, width) = x.shape, net.place.shape
+        tokens, width = net.place.shape
         heads = self.layers[0].heads
-        self.cache = [x.new_zeros(batch, 2, heads, tokens, width // heads) for _ in self.layers]
-        self.hidden = x.new_zeros(batch, width)
+        self.cache = [x.new_zeros(len(x), 2, heads, tokens, width // heads) for _ in self.layers]
+        self.hidden = x.new_zeros(len(x), width)
         self.own, self.head = net.own.as_matrix(), net.head.as_matrix()
 
     def read(self, row: int, column: int) -> Tensor:

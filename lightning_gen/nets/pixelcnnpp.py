@@ -1,7 +1,7 @@
 """PixelCNN++ (Salimans et al. 2017): gated residual blocks at several resolutions with short-cuts between equal ones.
 
-What differs from the paper: the way back to the finer resolution is a convolution whose output is spread over 2x2 pixels
-(sub-pixel), which contains the transposed convolution of the paper.
+What differs from the paper: the way back to the finer resolution is a convolution whose output is spread over 2x2
+pixels (sub-pixel), which contains the transposed convolution of the paper.
 """
 
 from collections.abc import Iterable
@@ -156,8 +156,9 @@ class _Stage(nn.Module):
 
 @final
 class PixelCNNpp(CausalNet):
-    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The network looks at whole pixels: the parameters of a pixel
-    do not see its own channels, which a likelihood such as `LogisticMixture` conditions on one another (Section 2.2).
+    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The network looks at whole pixels: the parameters of a
+    pixel do not see its own channels, which a likelihood such as `LogisticMixture` conditions on one another (Section
+    2.2).
 
     Args:
         spec: of the images.

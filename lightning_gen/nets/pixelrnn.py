@@ -39,8 +39,8 @@ class _LayerReader(ABC):
     """A layer at one pixel after another."""
 
     @abstractmethod
-    def descend(self) -> None:
-        """The row is complete, go on to the next."""
+    def descend(self, pixels: Tensor) -> None:
+        """A row of the image is complete, (B, W, C): go on to the next."""
 
     @abstractmethod
     def at(self, row: int, column: int, x: Tensor) -> Tensor:
@@ -55,8 +55,8 @@ class _Layer(nn.Module, ABC):
     """From the input map (B, 2 h, H, W) to the hidden states (B, h, H, W)."""
 
     @abstractmethod
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """All pixels at once."""
+    def forward(self, x: Tensor, image: Tensor, context: Tensor | None) -> Tensor:
+        """All pixels at once; of the signed image itself a state may see rows above."""
 
     @abstractmethod
     def reader(self, x: Tensor, context: Tensor | None) -> _LayerReader:
@@ -98,16 +98,14 @@ class _PixelRNN(CausalNet):
     def _layer(self, outer: Tensor, inner: Tensor, context: int) -> _Layer:
         """A layer from features of groups `outer` to hidden states of groups `inner`."""
 
-    @final
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = self.first(x)
         for layer, widen in zip(self.layers, self.widen, strict=True):
-            h = h + widen(layer(h, context))
+            h = h + widen(layer(h, x, context))
         for mix in self.head:
             h = mix(h.relu())
         return h
 
-    @final
     def reader(self, x: Tensor, context: Tensor | None = None) -> Reader:
         return _RecurrentReader(self, x, context)
 
@@ -130,7 +128,7 @@ class _RecurrentReader(Reader):
         if row > self.row:
             self.row = row
             for layer in self.layers:
-                layer.descend()
+                layer.descend(self.x[:, :, row - 1].mT)
         # The image has changed since it was read last, at most as far back as the end of the row above.
         for changed in range(max(row - 1, 0), row + 1):
             self.first.put(changed, None, self.x[:, :, changed].mT)
@@ -166,7 +164,7 @@ class _RowLayer(_Layer):
         self.from_state = nn.Conv1d(width, len(gates), kernel, padding=self.reach, bias=False)
         self.context = ContextBias(context, len(gates))
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, image: Tensor, context: Tensor | None) -> Tensor:
         gates = self.from_input(pad(x, (self.reach, 0))) + self.context.image(context)
         h = c = x.new_zeros(len(x), self.from_state.in_channels, x.shape[3])
         rows = []
@@ -190,7 +188,7 @@ class _RowLayerReader(_LayerReader):
         self.h, self.c, self.above = (x.new_zeros(batch, columns, width * n) for n in (1, 1, 4))
         self.c_above = self.c.clone()
 
-    def descend(self) -> None:
+    def descend(self, pixels: Tensor) -> None:
         self.above = self.layer.from_state(self.h.mT).mT.contiguous()
         self.c_above = self.c.clone()
 
@@ -246,30 +244,33 @@ class RowLSTM(_PixelRNN):
 class _DiagonalLayer(_Layer):
     """Section 3.2 to 3.3. The left half goes from the upper left corner along the diagonals, the right half from the
     upper right; a state comes from its neighbours above and behind. The right half is added one row late, so that
-    it sees only rows above.
+    it sees only rows above. Of these it takes in the image itself too, which the paper does not say: the input map is
+    behind mask A, which would hide the last pixel of the row above from both halves.
 
     Args:
         outer: channel of the pixel that each input feature belongs to.
         inner: the same of each hidden feature.
+        channels: of the image.
         context: K.
     """
 
-    def __init__(self, outer: Tensor, inner: Tensor, context: int) -> None:
+    def __init__(self, outer: Tensor, inner: Tensor, channels: int, context: int) -> None:
         super().__init__()
         gates = inner.repeat(4)
         self.width = len(inner)
         # Strictly above a pixel all its channels are known: the right half needs no mask.
         mask = torch.cat([may_see(gates, outer, strictly=False), torch.ones(len(gates), len(outer), 1, 1)])
         self.from_input = MaskedConv2d(mask, len(outer), 2 * len(gates))
+        self.from_image = nn.Conv2d(channels, len(gates), 1, bias=False)
         #: of both halves, from the state behind and above to the gates
         self.from_state = nn.Parameter(torch.empty(2, 2 * self.width, len(gates)))
         nn.init.uniform_(self.from_state, -((2 * self.width) ** -0.5), (2 * self.width) ** -0.5)
         self.context = ContextBias(context, 2 * len(gates))
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        gates = self.from_input(x) + self.context.image(context)
-        left, right = gates.permute(0, 2, 3, 1).chunk(2, -1)
-        h_left, h_right = _along_diagonals(torch.stack([left, right.flip(2)]), self.from_state)
+    def forward(self, x: Tensor, image: Tensor, context: Tensor | None) -> Tensor:
+        left, right = (self.from_input(x) + self.context.image(context)).chunk(2, 1)
+        gates = torch.stack([left, (right + self.from_image(image)).flip(3)]).permute(0, 1, 3, 4, 2)
+        h_left, h_right = _along_diagonals(gates, self.from_state)
         h = h_left + pad(h_right.flip(2), (0, 0, 0, 0, 1, -1))
         return h.permute(0, 3, 1, 2)
 
@@ -286,7 +287,7 @@ def _along_diagonals(gates: Tensor, from_state: Tensor) -> Tensor:
     (_, batch, height, width, four), steps = gates.shape, gates.shape[2] + gates.shape[3] - 1
     skewed = _skew(gates)
     h = c = gates.new_zeros(2, batch, 0, four // 4)
-    first, last, columns = 0, 0, []  # the rows first..last-1 of the column are in the picture
+    first, columns = 0, []  # the first row of the column before that is in the picture
     for step in range(steps):
         begin, end = max(0, step + 1 - width), min(height, step + 1)
         own, over = slice(begin - first + 1, end - first + 1), slice(begin - first, end - first)
@@ -295,7 +296,7 @@ def _along_diagonals(gates: Tensor, from_state: Tensor) -> Tensor:
         recurrent = torch.bmm(seen, from_state).unflatten(1, (batch, end - begin))
         h, c = _cell(skewed[:, :, begin:end, step] + recurrent, c[:, :, own], -1)
         columns.append(pad(h, (0, 0, begin, height - end)))
-        first, last = begin, end
+        first = begin
     return _straighten(torch.stack(columns, 3), width)
 
 
@@ -322,6 +323,7 @@ class _DiagonalLayerReader(_LayerReader):
         self.left, self.right = ((m, b) for m, b in zip(matrix.chunk(2), bias.chunk(2), strict=True))  # type: ignore
         self.shifts = shift.chunk(2, 1) if isinstance(shift, Tensor) else (shift, shift)
         self.from_left, self.from_right = layer.from_state.mT
+        self.from_image = layer.from_image.weight[:, :, 0, 0]
         self.line = x.new_zeros(batch, columns, layer.from_input.in_channels)
         # One column of zeros before the first, of the left half to its left, of the right half to its right.
         self.h_left, self.c_left, self.h_right, self.c_right = (
@@ -329,10 +331,11 @@ class _DiagonalLayerReader(_LayerReader):
         )
         self.above = self.h_left.clone()
 
-    def descend(self) -> None:
+    def descend(self, pixels: Tensor) -> None:
         self.above = self.h_left.clone()
         shift = self.shifts[1]
-        gates = linear(self.line, *self.right) + (shift[:, None] if isinstance(shift, Tensor) else shift)
+        gates = linear(self.line, *self.right) + linear(pixels, self.from_image)
+        gates += shift[:, None] if isinstance(shift, Tensor) else shift
         for column in reversed(range(self.line.shape[1])):
             seen = torch.cat([self.h_right[:, column + 1], self.h_right[:, column]], 1)
             recurrent = linear(seen, self.from_right)
@@ -376,7 +379,8 @@ class DiagonalBiLSTM(_PixelRNN):
         layers: int = 3,
         kernel: int = 7,
     ) -> None:
+        self.channels = spec.channels
         super().__init__(spec, channel_parameters, context, width, layers, kernel)
 
     def _layer(self, outer: Tensor, inner: Tensor, context: int) -> _Layer:
-        return _DiagonalLayer(outer, inner, context)
+        return _DiagonalLayer(outer, inner, self.channels, context)
