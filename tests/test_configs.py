@@ -4,6 +4,7 @@ parameter gets a gradient."""
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from lightning_gen.base import AdversarialModule, GenerativeModule, LikelihoodModule
+from lightning_gen.callbacks.record import SampleGrids
 from lightning_gen.cli import COMMANDS, main
 from lightning_gen.fit import build
 from lightning_gen.fit import main as fit
@@ -65,8 +67,11 @@ def _every_parameter_gets_a_gradient(config: Path) -> None:
 
 @pytest.mark.parametrize("data", ["mnist", "cifar10"])
 @pytest.mark.parametrize("config", CONFIGS, ids=_name)
-def test_config_on_real_pictures(config, data, tmp_path):
+def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     """The same YAML on 28x28 grey and 32x32 colour pictures: it trains, and its checkpoint samples."""
+    # A grid of 64 images and the bits/dim of 2,000 would take minutes for networks that go pixel by pixel.
+    monkeypatch.setattr("lightning_gen.fit.SampleGrids", partial(SampleGrids, count=2))
+    monkeypatch.setattr("lightning_gen.callbacks.evaluate.Evaluate.on_train_end", lambda *_: None)
     if not (SHARED / data).is_dir():
         pytest.skip(f"no {SHARED / data}: real pictures are not here")
     arguments = ["-c", str(config), "-c", "tests/pictures.yaml", "--data.init_args.root", str(SHARED / data)]
