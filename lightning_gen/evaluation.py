@@ -149,13 +149,22 @@ class Evaluation:
         if fewest <= extractor.dims and _process()[0] == 0:
             few = f"lightning-gen: {fewest} images for {extractor.dims} features of {extractor.label}"
             print(f"{few}: a Fréchet distance of so few is biased upward", file=sys.stderr)
-        features = _collect(images, (extractor.dims,), torch.float32, lambda b: extractor(draw(b).to(device)), step)
+
+        def block(index: int) -> Tensor:
+            image = draw(index)
+            data.spec.check(image)  # a float picture, which alone can hold a NaN, ends here in one plain line
+            return extractor(image.to(device))
+
+        features = _collect(images, (extractor.dims,), torch.float32, block, step).cpu()
+        bad = int((~features.isfinite().all(1)).sum())
+        lost = {"not_finite": bad} if bad else {}
         identity = self._identity(data, extractor) | {"samples": images, "seed": self.seed}
         metrics: Metrics = {}
         for distance in distances:
             reference = self._reference(distance, data, device)
-            for value in distance.compare(reference, features.cpu()):
-                metrics[value.name] = _row(value.value, value.error, value.better, identity | distance.settings)
+            for name, number, error, better in distance.compare(reference, features.nan_to_num()):
+                number, error = (math.nan, None) if bad else (number, error)
+                metrics[name] = _row(number, error, better, identity | distance.settings) | lost
         return metrics
 
     def _prepare(self, data: ImageData, device: torch.device | str) -> list[SetDistance]:
@@ -359,8 +368,11 @@ def _cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
     if world > 1:
         tensors = {key: _first(tensor) for key, tensor in sorted(tensors.items())}
     if rank == 0 and not known:
-        with atomic_write(path) as stream:
-            stream.write(save(tensors))
+        try:
+            with atomic_write(path) as stream:
+                stream.write(save(tensors))
+        except OSError as error:  # a full disk costs the next run some time, not this one its numbers
+            print(f"lightning-gen: cache {path.parent} cannot be written: {error.strerror or error}", file=sys.stderr)
     return tensors
 
 

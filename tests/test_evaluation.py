@@ -2,12 +2,14 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import multiprocessing
 
-from lightning_gen.base import LikelihoodModule
+from lightning_gen.base import ImageModule, LikelihoodModule
+from lightning_gen.callbacks.average import WeightAverage, averaged_weights
 from lightning_gen.cli import main
 from lightning_gen.data.digits import Digits
 from lightning_gen.errors import UserError
@@ -15,8 +17,17 @@ from lightning_gen.evaluation import Evaluation, bits_per_dim
 from lightning_gen.files import read_json_lines
 from lightning_gen.images import ImageSpec
 from lightning_gen.loading import load_module
+from lightning_gen.metrics.extractors import PCA
 
 CPU = ["--trainer.accelerator", "cpu"]
+
+
+class Linear(ImageModule):
+    """Something with weights."""
+
+    def __init__(self) -> None:
+        super().__init__(ImageSpec(1, 2, 2))
+        self.layer = torch.nn.Linear(3, 2)
 
 
 class Uniform(LikelihoodModule):
@@ -98,16 +109,98 @@ def test_a_collapsed_generator_gets_finite_numbers_and_few_images_a_warning(caps
     assert "40 images for 64 features of classifier-" in capsys.readouterr().err
 
 
-def _measure(rank: int, world: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world)
+def test_features_that_are_not_finite_are_counted_and_float_pictures_refused():
     data = Digits()
-    metrics = Evaluation(samples=150, weights=2).measure(load_module(f"{folder}/r/checkpoints/last.ckpt"), data)
-    with open(f"{folder}/{rank}.json", "w") as stream:
+
+    class Broken(PCA):
+        """Says nothing of dark pictures."""
+
+        def forward(self, image):
+            dark = image.flatten(1).max(1).values < 5
+            return torch.where(dark[:, None], torch.nan, image.flatten(1)[:, : self.dims].float())
+
+    image = data.splits["train"]["image"][:64]
+    torn = image.clone()
+    torn[:3] = 0
+    evaluation = Evaluation(samples=64, extractor=lambda spec: Broken(spec, 8))
+    metrics = evaluation.distance(lambda block: torn, 64, data)
+    assert {row["value"] for row in metrics.values()} == {None}
+    assert {row["not_finite"] for row in metrics.values()} == {3}
+    json.dumps(metrics, allow_nan=False)
+    assert all("not_finite" not in row for row in evaluation.distance(lambda block: image, 64, data).values())
+    with pytest.raises(UserError, match=r"image has dtype torch.float32: want torch.uint8 with values 0..16"):
+        evaluation.distance(lambda block: torch.full_like(image, torch.nan, dtype=torch.float32), 64, data)
+
+
+def test_an_interrupted_cache_write_leaves_nothing_and_a_full_disk_costs_no_number(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LIGHTNING_GEN_CACHE", str(tmp_path))
+    data, image = Digits(), Digits().splits["train"]["image"][:64]
+
+    def measure():
+        return Evaluation(samples=64, extractor=lambda spec: PCA(spec, 8)).distance(lambda block: image, 64, data)
+
+    def fail(error):
+        def write(handle):
+            raise error
+
+        return write
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            measure()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail(OSError(28, "No space left on device")))
+        first = measure()
+    assert "reference cannot be written: No space left on device" in capsys.readouterr().err
+    assert measure() == first
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 3
+
+
+def test_averaged_weights_give_way_to_the_live_ones_whatever_happens():
+    module = Linear()
+    average = WeightAverage(0.5)
+    average.average = {key: torch.zeros_like(value) for key, value in module.state_dict().items()}
+    live = {key: value.clone() for key, value in module.state_dict().items()}
+    trainer = SimpleNamespace(callbacks=[average])
+    module.train()
+    with pytest.raises(KeyboardInterrupt), averaged_weights(trainer, module):
+        assert not module.training
+        assert float(module.layer.weight.abs().sum()) == 0
+        raise KeyboardInterrupt
+    assert module.training
+    assert all(torch.equal(value, live[key]) for key, value in module.state_dict().items())
+
+
+def test_no_extractor_enters_a_checkpoint(tmp_path):
+    run = ["--run.root", str(tmp_path), "--run.name", "r", "--run.images", "64", "--evaluation.samples", "64", *CPU]
+    assert main(["fit", "-c", "configs/vae/vae.yaml", *run]) == 0
+    content = torch.load(tmp_path / "r" / "checkpoints" / "last.ckpt", weights_only=True)
+    model = load_module(tmp_path / "r" / "checkpoints" / "last.ckpt")
+    assert content["state_dict"].keys() == model.state_dict().keys()
+    assert not [key for key in map(str, content["callbacks"].get("Evaluate", {})) if "extractor" in key]
+    largest = sum(value.numel() for value in model.state_dict().values())
+    assert (tmp_path / "r" / "checkpoints" / "last.ckpt").stat().st_size < 4.5 * 4 * largest  # with average and Adam
+
+
+def _uneven():
+    """199 held-out images: neither 2 nor 3 divide them."""
+    data = Digits()
+    data.splits["val"] = {key: column[:199] for key, column in data.splits["val"].items()}
+    return data
+
+
+def _measure(rank: int, world: int, folder: str) -> None:
+    torch.set_num_threads(1)  # a convolution rounds otherwise on another number of threads
+    if world > 1:
+        torch.distributed.init_process_group("gloo", f"file://{folder}/meet{world}", rank=rank, world_size=world)
+    metrics = Evaluation(samples=151, weights=2).measure(load_module(f"{folder}/r/checkpoints/last.ckpt"), _uneven())
+    with open(f"{folder}/{rank}-of-{world}.json", "w") as stream:
         json.dump(metrics, stream)
 
 
-def test_in_training_afterwards_and_in_two_processes_the_same_number(tmp_path, capsys):
+def test_in_training_afterwards_and_in_one_two_and_three_processes_the_same_number(tmp_path, capsys):
     run = ["--run.root", str(tmp_path), "--run.name", "r", "--run.images", "128", *CPU]
     assert main(["fit", "-c", "configs/vae/vae.yaml", *run, "--evaluation.samples", "150"]) == 0
     assert main(["evaluate", str(tmp_path / "r"), "--split", "val", "--json"]) == 0
@@ -116,12 +209,12 @@ def test_in_training_afterwards_and_in_two_processes_the_same_number(tmp_path, c
     assert rows[0]["metrics"] == rows[1]["metrics"]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"] == rows[0]["metrics"]
 
-    torch.set_num_threads(1)  # a convolution rounds otherwise on another number of threads
-    multiprocessing.spawn(_measure, (2, str(tmp_path)), nprocs=2)
-    two = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
-    model = load_module(tmp_path / "r" / "checkpoints" / "last.ckpt")
-    one = Evaluation(samples=150, weights=2).measure(model, Digits())
-    assert two[0] == two[1] == one
+    for world in (1, 2, 3):  # 151 samples and 199 images: the last block is uneven, and so is what each process gets
+        multiprocessing.spawn(_measure, (world, str(tmp_path)), nprocs=world)
+    found = [json.loads((tmp_path / f"{r}-of-{w}.json").read_text()) for w in (1, 2, 3) for r in range(w)]
+    assert found == [found[0]] * 6
+    assert found[0]["bits_per_dim"]["identity"]["images"] == 199
+    assert {row["identity"].get("samples", 151) for row in found[0].values()} == {151}
 
 
 def test_more_weights_than_a_model_can_use_are_one_plain_line(tmp_path, capsys):
