@@ -167,6 +167,11 @@ class Evaluation:
                 metrics[name] = _row(number, error, better, identity | distance.settings) | lost
         return metrics
 
+    def extractor_of(self, data: ImageData, device: torch.device | str = "cpu") -> Extractor:
+        """The features that the distances look at; call it on every process."""
+        distances = self._prepare(data, device)
+        return distances[0].extractor if distances else _embedded(data).to(device)
+
     def _prepare(self, data: ImageData, device: torch.device | str) -> list[SetDistance]:
         """The distances with their extractor, made once per data set."""
         if self._ready is None or self._ready[0] != data.fingerprint:

@@ -12,12 +12,16 @@ __all__ = ["FrechetDistance", "factor", "frechet_distance"]
 
 def factor(features: Tensor) -> Tensor:
     """(N, D) -> F (D, K), float64, with covariance F F^T: the centred features themselves where N <= D (the Gram
-    form, K = N), the symmetric root of the covariance where N > D (K = D)."""
+    form, K = N), the Cholesky factor of the covariance where N > D (K = D), its eigenvectors where it is singular."""
     x = features.double()
     x = (x - x.mean(0)) / max(len(x) - 1, 1) ** 0.5
     if len(x) <= x.shape[1]:
         return x.T
-    values, vectors = torch.linalg.eigh(x.T @ x)
+    covariance = x.T @ x
+    root, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed:
+        return root
+    values, vectors = torch.linalg.eigh(covariance)
     return vectors * values.clamp(min=0).sqrt()
 
 

@@ -12,11 +12,11 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_display
 from lightning_gen.metrics.extractors import Extractor, weights_hash
+from lightning_gen.metrics.folding import fold_batch_norms
 
 __all__ = ["CLIP", "DINO", "Inception"]
 
@@ -63,7 +63,7 @@ class Inception(Extractor):
         self.frechet = "fid" if self.official else "fd"
         self.register_buffer("classes", net.fc.weight.detach().T.contiguous())
         self._hash = weights_hash(net)  # of the file: folding changes the weights, not the function
-        _fold_batch_norms(net)
+        fold_batch_norms(net)
         self.layers = nn.Sequential(*(layer for name, layer in net.named_children() if name not in ("fc", "dropout")))
         self.layers.to(getattr(torch, dtype)).to(memory_format=torch.channels_last)
         self.eval().requires_grad_(False)
@@ -84,17 +84,30 @@ class Inception(Extractor):
         return name if self.dtype == "float32" else f"{name}-{self.dtype}"
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.resized(_rgb(image, self.spec.levels).float())
-        x = ((x - 128) / 128).to(getattr(torch, self.dtype), memory_format=torch.channels_last)
+        # Scaled before it is resized: the weights of a resize add up to 1, and a small picture has fewer pixels.
+        x = self.resized((_rgb(image, self.spec.levels).float() - 128) / 128)
+        x = x.to(getattr(torch, self.dtype), memory_format=torch.channels_last)
         return self.layers(x).flatten(1).float()
 
     def resized(self, x: Tensor) -> Tensor:
-        """0..255 (B, 3, H, W) -> (B, 3, 299, 299), not rounded."""
+        """(B, 3, H, W) -> (B, 3, 299, 299), not rounded."""
+        if x[0, 0].numel() > 299 * 299:
+            return self._interpolated(x)
+        # Both resizes are linear and act on rows and columns alone: two small products of matrices.
+        rows, columns = (self._matrix(side, x) for side in x.shape[2:])
+        return rows @ (x @ columns.T)
+
+    def _matrix(self, side: int, like: Tensor) -> Tensor:
+        """(299, side), the resize of one line: what it makes of each unit vector."""
+        unit = torch.eye(side, dtype=like.dtype, device=like.device)
+        return self._interpolated(unit.expand(1, 1, -1, -1), width=side)[0, 0]
+
+    def _interpolated(self, x: Tensor, width: int = 299) -> Tensor:
         if self.resize == "aa":
-            return interpolate(x, size=(299, 299), mode="bilinear", align_corners=False, antialias=True)
+            return interpolate(x, size=(299, width), mode="bilinear", align_corners=False, antialias=True)
         from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-        return interpolate_bilinear_2d_like_tensorflow1x(x, size=(299, 299), align_corners=False)
+        return interpolate_bilinear_2d_like_tensorflow1x(x, size=(299, width), align_corners=False)
 
     def logits(self, features: Tensor) -> Tensor:
         return features @ self.classes
@@ -180,10 +193,3 @@ def _fetched(make: Any, name: str) -> Any:
         raise UserError(
             f"extractor {name}: its weights cannot be had ({cause}); want extractor.weights, a file"
         ) from error
-
-
-def _fold_batch_norms(net: nn.Module) -> None:
-    """Put each batch norm that follows a convolution into its weights: the same function in fewer passes."""
-    for block in [m for m in net.modules() if isinstance(getattr(m, "bn", None), nn.BatchNorm2d)]:
-        block.conv = fuse_conv_bn_eval(block.conv, block.bn)  # type: ignore[type-var,arg-type]
-        block.bn = nn.Identity()

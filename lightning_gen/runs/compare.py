@@ -11,7 +11,10 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from lightning_gen.arguments import Arguments
+from lightning_gen.runs.export import as_csv, as_markdown
 from lightning_gen.runs.read import RunRecord, read_runs
+from lightning_gen.runs.reasons import reasons
+from lightning_gen.runs.seeds import SeedRow, over_seeds
 from lightning_gen.runs.tables import Group, Row, Table, build_tables
 from lightning_gen.runs.words import bound_words, duration_words, metric_words, progress_words, value_words
 
@@ -19,10 +22,13 @@ __all__ = ["as_json", "main"]
 
 
 def main(arguments: list[str]) -> None:
-    """``lightning-gen compare FOLDER [FOLDER ...] [--json] [--html FILE] [--metric NAME] [--split SPLIT]``."""
+    """``lightning-gen compare FOLDER [FOLDER ...] [--json | --csv | --markdown] [--html FILE] [--metric NAME] ...``."""
     parser = Arguments("compare", __doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="a run, or a folder that holds runs")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    form.add_argument("--csv", action="store_true", help="print a row per value and nothing else")
+    form.add_argument("--markdown", action="store_true", help="print Markdown tables and nothing else")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report: one page that needs no network")
     parser.add_argument("--metric", metavar="NAME", help="this metric only, with or without its hash (all)")
     parser.add_argument("--split", choices=["train", "val", "test"], help="this split only (all, each on its own)")
@@ -36,6 +42,9 @@ def main(arguments: list[str]) -> None:
         write_report(options.html, runs, tables)
     if options.json:
         print(json.dumps(as_json(runs, tables), indent=2, allow_nan=False))
+        return
+    if options.csv or options.markdown:
+        print(as_csv(tables) if options.csv else as_markdown(tables), end="")
         return
     _show(runs, tables)
     if options.html:
@@ -56,9 +65,13 @@ def as_json(runs: list[RunRecord], tables: list[Table]) -> dict[str, Any]:
                 "identity": table.identity,
                 "caption": table.caption,
                 "groups": [_group_json(group) for group in table.groups],
+                "over_seeds": [
+                    {"bound": bound, "rows": [row._asdict() for row in rows]} for bound, rows in over_seeds(table)
+                ],
             }
             for table in tables
         ],
+        "apart": reasons(tables),
     }
 
 
@@ -106,6 +119,8 @@ def _show(runs: list[RunRecord], tables: list[Table]) -> None:
     for table in tables:
         console.print()
         console.print(_metric_table(table))
+    for line in reasons(tables):
+        console.print(escape(line), style="italic")
     for line in _remarks(runs, tables):
         console.print(escape(line), style="yellow")
 
@@ -129,7 +144,21 @@ def _runs_table(runs: list[RunRecord]) -> RichTable:
 def _metric_table(table: Table) -> Stack:
     """One block: a table per bound, each with ranks of its own."""
     title = f"[bold]{escape(metric_words(table.metric, table.better))}[/bold]\n{escape(table.caption)}"
-    return Stack(title, *(_group_table(group) for group in table.groups))
+    seeds = [_seeds_table(bound, rows) for bound, rows in over_seeds(table)]
+    return Stack(title, *(_group_table(group) for group in table.groups), *seeds)
+
+
+def _seeds_table(bound: str | None, rows: list[SeedRow]) -> RichTable:
+    title = f"over seeds{f', {bound}' if bound else ''}: mean and its standard error"
+    shown = RichTable(title=escape(title), title_justify="left", title_style="italic")
+    shown.add_column("model", overflow="fold")
+    shown.add_column("checkpoint")
+    shown.add_column("seeds", justify="right")
+    shown.add_column("value", justify="right")
+    for row in rows:
+        texts = [row.label, row.checkpoint, str(len(row.values)), value_words(row.mean, row.error)]
+        shown.add_row(*map(escape, texts))
+    return shown
 
 
 def _group_table(group: Group) -> RichTable:

@@ -12,7 +12,7 @@ import yaml
 
 from lightning_gen.errors import UserError
 
-__all__ = ["Grid", "RunRecord", "find_runs", "read_run", "read_runs"]
+__all__ = ["Grid", "RunRecord", "find_runs", "read_neighbours", "read_run", "read_runs"]
 
 _MARKS = ("run.json", "metrics.jsonl", "evaluations.jsonl")
 
@@ -131,6 +131,11 @@ def read_run(folder: Path, label: str | None = None) -> RunRecord:
         grids=_grids(folder / "samples"),
         problems=problems,
     )
+
+
+def read_neighbours(folder: Path) -> dict[str, Any]:
+    """What `lightning-gen evaluate` says beside ``neighbours.png``; empty where there is nothing."""
+    return _mapping(folder / "neighbours.json", json.loads, [])
 
 
 def _text(path: Path, problems: list[str]) -> str:

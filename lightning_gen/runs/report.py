@@ -13,7 +13,9 @@ from PIL import Image
 
 from lightning_gen.files import write_text
 from lightning_gen.runs.charts import HEIGHT, WIDTH, Chart, build_charts
-from lightning_gen.runs.read import Grid, RunRecord
+from lightning_gen.runs.read import Grid, RunRecord, read_neighbours
+from lightning_gen.runs.reasons import reasons
+from lightning_gen.runs.seeds import over_seeds
 from lightning_gen.runs.tables import Table
 from lightning_gen.runs.words import bound_words, duration_words, metric_words, progress_words, value_words
 
@@ -74,7 +76,11 @@ def render_report(runs: list[RunRecord], tables: list[Table]) -> str:
     return environment.get_template("report.html").render(
         runs=runs,
         index={run.label: i for i, run in enumerate(runs)},
-        tables=[(table, metric_words(table.metric, table.better), _places(table)) for table in tables],
+        tables=[
+            (table, metric_words(table.metric, table.better), _places(table), over_seeds(table)) for table in tables
+        ],
+        reasons=reasons(tables),
+        neighbours=[shown for run in runs if (shown := _neighbours(run))],
         value_words=value_words,
         charts=[(chart, _hover(chart)) for chart in build_charts(runs)],
         width=WIDTH,
@@ -180,6 +186,12 @@ def _gallery(run: RunRecord) -> Gallery | None:
     step = max(1.0, (last - 1) / max(1, _EARLIER - 1))
     chosen = sorted({round(i * step) for i in range(_EARLIER)} & set(range(last)))
     return Gallery(run, newest, [picture for i in chosen if (picture := _picture(run.grids[i], _SMALL))])
+
+
+def _neighbours(run: RunRecord) -> tuple[RunRecord, Picture, dict[str, Any]] | None:
+    """The samples beside their nearest training images, and what is known of them; None where there are none."""
+    picture = _picture(Grid(0, run.folder / "neighbours.png"), _LARGE)
+    return (run, picture, read_neighbours(run.folder)) if picture else None
 
 
 def _picture(grid: Grid, side: int) -> Picture | None:

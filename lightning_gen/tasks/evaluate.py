@@ -17,10 +17,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lightning_gen.arguments import Arguments, natural, positive
+from lightning_gen.base import GenerativeModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Evaluation, evaluation_row
 from lightning_gen.files import append_json_line
 from lightning_gen.loading import checkpoint_path, load_data, load_module, load_section
+from lightning_gen.tasks.neighbours import write_neighbours
 
 __all__ = ["main"]
 
@@ -62,6 +64,8 @@ def _evaluate(
     with Progress(transient=True, console=Console(stderr=True), disable=not show) as progress:
         task = progress.add_task(run.name, total=evaluation.steps(module, data))
         metrics = evaluation.measure(module, data, lambda: progress.advance(task))
+    if show and isinstance(module, GenerativeModule) and evaluation.samples and evaluation.distances != []:
+        write_neighbours(run, module, data, evaluation)
     seconds = time.monotonic() - began
     return evaluation_row(module.images_seen, checkpoint, evaluation.split, seconds, metrics)
 

@@ -127,3 +127,11 @@ def test_inception_score_of_certain_and_of_ignorant_classifiers():
     certain = 100 * torch.eye(10).repeat(5, 1)
     assert inception_score(certain) == pytest.approx(10)
     assert inception_score(torch.zeros(20, 7)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("resize", ["tf1", "aa"])
+@pytest.mark.parametrize("shape", [(8, 8), (32, 20), (299, 299), (310, 300)])
+def test_a_resize_by_products_is_the_resize(resize, shape, weights):
+    net = _extractor(weights, resize)
+    x = torch.randint(256, (2, 3, *shape), generator=torch.Generator().manual_seed(0)).float() / 128 - 1
+    assert torch.allclose(net.resized(x), net._interpolated(x), atol=2e-6)

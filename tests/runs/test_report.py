@@ -5,9 +5,11 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from lightning_gen.cli import main
+from lightning_gen.files import write_png
 from lightning_gen.runs.charts import build_charts
 from lightning_gen.runs.read import read_runs
 from lightning_gen.runs.report import differences
@@ -149,3 +151,18 @@ def test_a_damaged_picture_costs_that_picture_alone(make_run, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "3,000 images seen" in page
     assert "6,000 images seen" not in page
+
+
+def test_nearest_training_images_and_means_over_seeds_are_on_the_page(make_run, tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        folder = make_run(name, [evaluation(bits(2.0 + seed / 10))])
+        (folder / "config.yaml").write_text(f"seed_everything: {seed}\nmodel: VAE\nrun: {{name: {name}}}\n")
+    write_png(folder / "neighbours.png", np.zeros((20, 30, 3), dtype=np.uint8))
+    (folder / "neighbours.json").write_text('{"ratio": 0.5, "copies": 3, "samples": 256}')
+    (tmp_path / "runs" / "a" / "neighbours.json").write_text("torn")
+    assert main(["compare", str(tmp_path), "--html", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    Page(page)
+    assert "ratio 0.500" in page
+    assert "3 exact copies among 256 samples" in page
+    assert "2.050 ± 0.050" in page
