@@ -22,6 +22,7 @@ COMMANDS = {
     "score": ("lightning_gen.tasks.score", "how surprising each image is; outliers"),
     "baselines": ("lightning_gen.tasks.baselines", "the same numbers for trivial models of a data set"),
     "compare": ("lightning_gen.runs.compare", "tables of runs: what is comparable, ranked; --json, --html FILE"),
+    "dashboard": ("lightning_gen.runs.dashboard", "the same as a live page in the browser, while training runs"),
 }
 
 
