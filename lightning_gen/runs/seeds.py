@@ -10,8 +10,10 @@ from lightning_gen.runs.tables import Group, Table
 __all__ = ["SeedRow", "over_seeds"]
 
 #: keys of a configuration that make no other model; what is measured, and on what, is in the identity of each number
-_SAME = ("seed_everything", "data.init_args.seed", "evaluation.", "run.name", "run.root", "run.resume", "run.wandb")
-_SAME += ("run.grid_every", "run.evaluate_every", "run.save_every", "run.save_minutes")
+_SAME = (
+    *("seed_everything", "data.init_args.seed", "evaluation.", "run.name", "run.root", "run.resume", "run.wandb"),
+    *("run.grid_every", "run.evaluate_every", "run.save_every", "run.save_minutes"),
+)
 
 
 class SeedRow(NamedTuple):
