@@ -373,6 +373,8 @@ class AdversarialModule(GenerativeModule):
     discriminator: nn.Module
     #: what the generator made of this batch for both players, under `reuse_fakes`
     _held: Any = None
+    #: gradients of an accumulation that a checkpoint cut in two
+    _restored: dict[str, Tensor]
 
     def __init__(
         self,
@@ -396,6 +398,7 @@ class AdversarialModule(GenerativeModule):
         self.automatic_optimization = False
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.critic_steps, self.accumulate, self.clip = critic_steps, accumulate, clip
+        self._restored = {}
         self.batches_seen = 0  # not batch_idx: the count of critic steps must not start anew with each epoch
 
     @abstractmethod
@@ -510,10 +513,30 @@ class AdversarialModule(GenerativeModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["batches_seen"] = self.batches_seen
+        checkpoint["gradients"] = self._accumulated()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         self.batches_seen = checkpoint["batches_seen"]
+        self._restored = checkpoint.get("gradients", {})
+
+    def _accumulated(self) -> dict[str, Tensor]:
+        """The gradients of an accumulation that is not full, which a resumed run must not lose: their mean over
+        processes, so that in several of them a resume is equal up to the order of summation."""
+        if self.batches_seen % self.accumulate == 0:
+            return {}
+        held = {name: p.grad.clone() for name, p in self.named_parameters() if p.grad is not None}
+        if self.trainer.world_size > 1:
+            for gradient in held.values():
+                torch.distributed.all_reduce(gradient)
+                gradient /= self.trainer.world_size
+        return held
+
+    def on_train_start(self) -> None:
+        for name, p in self.named_parameters():
+            if name in self._restored:
+                p.grad = self._restored[name].to(p)
+        self._restored = {}
 
 
 @contextmanager
