@@ -1,4 +1,4 @@
-"""Trains three GANs and saves their weights; tests/models/test_gan.py starts it in one process and, by torchrun, in two.
+"""Trains three GANs and saves their weights; test_gan.py starts it in one process and, by torchrun, in two.
 
 The noise of a global batch is drawn once and shared out as the loader shares out images, so that one process with the
 doubled batch sees what two see together. Where there are two, batch norm takes its moments over both (what
