@@ -1,0 +1,73 @@
+"""How near a translated picture is to its target: PSNR, SSIM (Wang et al. 2004) and LPIPS (Zhang et al. 2018), means
+over pairs, on torchmetrics' implementations."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+from lightning_gen.errors import UserError
+from lightning_gen.metrics.distances import Value
+
+__all__ = ["learned_similarity", "pair_values"]
+
+
+def pair_values(image: Tensor, target: Tensor, levels: int) -> list[Value]:
+    """``psnr`` in dB and ``ssim`` in -1..1, each with its standard error over pairs; higher is better.
+
+    Of a pair that is equal in every pixel the PSNR is infinite: the mean is then infinite too, and reported as such.
+
+    Args:
+        image: uint8 (N, C, H, W), values 0..levels-1.
+        target: the same shape.
+        levels: of both; the peak is levels - 1.
+
+    Raises:
+        UserError: other types or shapes, or pictures below 11 pixels, the window of SSIM.
+    """
+    if image.dtype != torch.uint8 or target.dtype != torch.uint8 or image.shape != target.shape:
+        got = f"{image.dtype} {tuple(image.shape)} and {target.dtype} {tuple(target.shape)}"
+        raise UserError(f"image and target are {got}: want two uint8 (N, C, H, W) of one shape")
+    if min(image.shape[2:]) < 11:
+        raise UserError(f"image has {image.shape[2]}x{image.shape[3]} pixels: SSIM wants 11x11 or more")
+    x, y, peak = image.float(), target.float(), float(levels - 1)
+    psnr = peak_signal_noise_ratio(x, y, data_range=peak, reduction="none", dim=(1, 2, 3))
+    ssim = structural_similarity_index_measure(x, y, data_range=peak, reduction="none")
+    return [_value("psnr", psnr), _value("ssim", ssim)]  # type: ignore[arg-type]
+
+
+def learned_similarity(image: Tensor, target: Tensor, levels: int, weights: str | None) -> Value:
+    """``lpips`` of AlexNet, lower is better, for colour pictures.
+
+    Args:
+        image: uint8 (N, 3, H, W), values 0..levels-1, 32 pixels or more.
+        target: the same shape.
+        levels: of both.
+        weights: file with the weights of torchvision's AlexNet (``alexnet-owt-7be5be79.pth``); the few that LPIPS adds
+            come with torchmetrics.
+
+    Raises:
+        UserError: no such file.
+    """
+    if weights is None or not Path(weights).is_file():
+        raise UserError(f"lpips.weights is {weights}: want a file with the weights of torchvision's AlexNet")
+    from torchmetrics.functional.image import lpips
+    from torchvision.models import alexnet
+
+    net = alexnet()
+    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    judge = lpips._LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
+    # pnet_rand: torchmetrics would download the backbone; its layers are those of torchvision, in order.
+    own = [layer for name, part in judge.net.named_children() if name.startswith("slice") for layer in part]
+    for mine, given in zip(own, net.features, strict=False):
+        mine.load_state_dict(given.state_dict())
+    x, y = (part.float() * (2 / (levels - 1)) - 1 for part in (image, target))
+    with torch.no_grad():
+        return _value("lpips", judge(x, y).flatten(), "lower")
+
+
+def _value(name: str, values: Tensor, better: str = "higher") -> Value:
+    values = values.double()
+    error = float(values.std() / len(values) ** 0.5) if len(values) > 1 and bool(values.isfinite().all()) else None
+    return Value(name, float(values.mean()), error, better)  # type: ignore[arg-type]
