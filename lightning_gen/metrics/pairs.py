@@ -59,7 +59,7 @@ def learned_similarity(image: Tensor, target: Tensor, levels: int, weights: str 
     net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     judge = lpips._LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
     # pnet_rand: torchmetrics would download the backbone; its layers are those of torchvision, in order.
-    own = [layer for name, part in judge.net.named_children() if name.startswith("slice") for layer in part]
+    own = [layer for name, part in judge.net.named_children() if name.startswith("slice") for layer in part.children()]
     for mine, given in zip(own, net.features, strict=False):
         mine.load_state_dict(given.state_dict())
     x, y = (part.float() * (2 / (levels - 1)) - 1 for part in (image, target))
