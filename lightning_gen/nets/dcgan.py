@@ -113,6 +113,9 @@ class DCGANDiscriminator(HeadedDiscriminator):
             conv = nn.Conv2d(width << i, width << (i + 1), 4, 2, 1, bias=not after.shifts)
             layers.append(_Stage(conv, after, nn.LeakyReLU(0.2)))
         self.layers = nn.Sequential(*layers).apply(_init)
+        for module in self.head.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, 0.0, 0.02)
 
     def embed(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten(1)
