@@ -454,6 +454,7 @@ class AdversarialModule(GenerativeModule):
                 self._descend(loss, self.generator, generator_optimizer, full)
             logs["train/loss_g"] = loss.detach()
         self._held = None
+        self._average_buffers()
 
         self.log_dict(logs, prog_bar=True, batch_size=len(batch["image"]))
         self.count(batch)
@@ -497,6 +498,13 @@ class AdversarialModule(GenerativeModule):
         flat /= self.trainer.world_size
         for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
+
+    def _average_buffers(self) -> None:
+        # Under manual optimisation DDP leaves buffers alone: statistics of batch norm would drift apart.
+        if self.trainer.world_size > 1:
+            for buffer in (b for b in self.buffers() if b.is_floating_point() and b.numel()):
+                torch.distributed.all_reduce(buffer)
+                buffer /= self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # After the precision plugin has unscaled the gradients, so the threshold means the same at every precision.

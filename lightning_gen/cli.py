@@ -21,6 +21,7 @@ COMMANDS = {
     "cluster": ("lightning_gen.tasks.cluster", "clusters of codes held against the labels"),
     "score": ("lightning_gen.tasks.score", "how surprising each image is; outliers"),
     "baselines": ("lightning_gen.tasks.baselines", "the same numbers for trivial models of a data set"),
+    "submit": ("lightning_gen.launch.submit", "a training as a Slurm job that comes back: submit [options] -- fit ..."),
     "compare": ("lightning_gen.runs.compare", "tables of runs: what is comparable, ranked; --json, --html FILE"),
     "dashboard": ("lightning_gen.runs.dashboard", "the same as a live page in the browser, while training runs"),
 }

@@ -23,6 +23,7 @@ from lightning_gen.callbacks.average import WeightAverage
 from lightning_gen.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.evaluate import Evaluate
+from lightning_gen.callbacks.preemption import Preempted, leave
 from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.rate import RateAlarm
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
@@ -153,11 +154,14 @@ def main(arguments: list[str]) -> None:
     if cli.trainer.global_rank:  # one seed builds the same weights everywhere, but each process draws its own noise
         torch.manual_seed(torch.initial_seed() + cli.trainer.global_rank)
     _equip(cli.trainer, cli.model, run, evaluation)
-    if begin.new and cli.trainer.is_global_zero:
+    if cli.trainer.is_global_zero and (begin.new or not (run.folder / "run.json").exists()):
         _check_space(cli.model, run)
         write_text(run.folder / "config.yaml", config)
         write_json(run.folder / "run.json", _about(cli))
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=begin.checkpoint, weights_only=True)
+    try:
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=begin.checkpoint, weights_only=True)
+    except Preempted as stop:
+        leave(stop, cli.trainer)
     if cli.trainer.is_global_zero:
         print(f"{run.folder}: {cli.model.images_seen} images seen")
 

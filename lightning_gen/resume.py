@@ -10,7 +10,7 @@ import yaml
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lightning_gen.callbacks.checkpoint_io import newest_valid
+from lightning_gen.callbacks.checkpoint_io import keep, newest_valid
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json_lines, write_text
 
@@ -49,7 +49,8 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
             checkpoint's weights do not fit the module.
     """
     first = trainer.is_global_zero
-    if not (folder / "config.yaml").exists() and not (first and folder.exists()):
+    # A run that was killed before it had a configuration has nothing to go on with.
+    if not (folder / "config.yaml").exists() and not (first and folder.exists() and resume == "no"):
         return Start(True, None, 0)
     if resume == "no":
         if not first:  # the first process has just made it
@@ -64,6 +65,10 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
     if first:
         for path in damaged:
             print(f"lightning-gen: {path} is damaged, going on from the one before", file=sys.stderr)
+        if checkpoint and damaged:
+            keep(checkpoint, damaged[0])  # else the next checkpoint would keep the damaged one as the one before
+        for torn in folder.rglob(".*.tmp"):  # of a writer that was killed
+            torn.unlink(missing_ok=True)
         _rewind(folder, state)
         write_text(folder / "config.yaml", config)
     return Start(False, checkpoint, state.get("images_seen", 0))

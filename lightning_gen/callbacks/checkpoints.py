@@ -1,6 +1,7 @@
 """What a run needs to go on as if it had never stopped, and when that is written: last, the one before, and the best.
 
-A checkpoint is written between two batches only, so it never holds half a step. Beside what Lightning stores
+A checkpoint is written between two batches only, so it never holds half a step; a signal that asks the training to leave
+waits for that moment. Beside what Lightning stores
 (weights, optimizers, loops, callbacks) it has, for each process, the state of every random number generator and the
 position of its loader, and the row of metrics that is logged right after it.
 """
@@ -18,9 +19,10 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from lightning_gen.base import ImageModule
 from lightning_gen.callbacks.checkpoint_io import keep
+from lightning_gen.callbacks.preemption import Preempted, Signals
 from lightning_gen.callbacks.record import ImageMarks
 
-__all__ = ["Checkpoints", "Judge", "random_state", "set_random_state"]
+__all__ = ["Checkpoints", "Judge", "random_state", "seed_random_state", "set_random_state"]
 
 
 class Judge(Callback, ABC):
@@ -50,21 +52,31 @@ class Checkpoints(Checkpoint):
         self.marks = ImageMarks(every_images)
         self.saved_at = time.monotonic()
         self.saved = -1
-        self.best = float("inf")
+        self.best, self.best_at = float("inf"), -1
+        self.signals = Signals()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_at = time.monotonic()
+        self.signals.install(trainer)
         if self.restored is not None:
             # Last of all: what building loaders and starting callbacks drew must not count.
             set_random_state(self.restored)
             self.restored = None
+            if trainer.is_global_zero and self.best_at == self.saved:  # killed before it was kept as the best, perhaps
+                keep(self.folder / "last.ckpt", self.folder / "best.ckpt")
+        elif trainer.global_rank:
+            # All processes were seeded alike, for equal weights; from here on each draws its own noise.
+            seed_random_state(torch.initial_seed() + 1_000_003 * trainer.global_rank)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
         due = self.marks.due(pl_module.images_seen)
         best = self._improved(trainer, pl_module)
-        if due or best or trainer.should_stop or self._minutes_due(trainer):
+        wanted = self._wanted(trainer)
+        if due or best or trainer.should_stop or wanted:
             self._save(trainer, pl_module, best)
+        if wanted and not trainer.should_stop and (number := self.signals.agreed(trainer)):
+            raise Preempted(number, pl_module.images_seen)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageModule)
@@ -72,18 +84,18 @@ class Checkpoints(Checkpoint):
         if best or self.saved != pl_module.images_seen:
             self._save(trainer, pl_module, best)
 
-    def _minutes_due(self, trainer: Trainer) -> bool:
-        if not self.every_minutes:
-            return False
-        due = time.monotonic() - self.saved_at >= 60 * self.every_minutes
-        return bool(trainer.strategy.broadcast(due))
+    def _wanted(self, trainer: Trainer) -> bool:
+        """Whether the minutes have passed on the first process, or any process was sent a signal."""
+        passed = bool(self.every_minutes) and time.monotonic() - self.saved_at >= 60 * self.every_minutes
+        mine = bool(self.signals.number) or (passed and trainer.is_global_zero)
+        return trainer.strategy.reduce_boolean_decision(mine, all=False)
 
     def _improved(self, trainer: Trainer, module: ImageModule) -> bool:
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         scores = [callback.score for callback in callbacks if isinstance(callback, Judge)]
         for images_seen, value in [score for score in scores if score][:1]:
             if images_seen == module.images_seen and value < self.best:
-                self.best = value
+                self.best, self.best_at = value, images_seen
                 return True
         return False
 
@@ -116,10 +128,11 @@ class Checkpoints(Checkpoint):
             checkpoint["loops"]["fit_loop"]["combined_loader"] = own["loader"]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"next": self.marks.next, "best": self.best, "saved": self.saved}
+        return {"next": self.marks.next, "best": self.best, "best_at": self.best_at, "saved": self.saved}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.marks.next, self.best, self.saved = state_dict["next"], state_dict["best"], state_dict["saved"]
+        self.best_at = state_dict.get("best_at", -1)
 
 
 def _pending_row(trainer: Trainer) -> dict[str, float] | None:
@@ -151,3 +164,10 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(internal), gauss))
     key = np.array(state["numpy"]["state"]["key"], dtype=np.uint32)
     np.random.set_state({**state["numpy"], "state": {**state["numpy"]["state"], "key": key}})
+
+
+def seed_random_state(seed: int) -> None:
+    """Seed all random number generators of this process."""
+    torch.manual_seed(seed)  # those of all devices as well
+    random.seed(seed)
+    np.random.seed(seed % 2**32)

@@ -64,7 +64,10 @@ class SampleGrids(Callback):
         self.written = -1
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        if isinstance(pl_module, GenerativeModule) and self.marks.due(pl_module.images_seen):
+        assert isinstance(pl_module, ImageModule)
+        # The last grid comes before the last checkpoint: whoever finds that has nothing left to draw.
+        due = self.marks.due(pl_module.images_seen) or trainer.should_stop
+        if isinstance(pl_module, GenerativeModule) and due:
             self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_gen.base import ImageModule
+from lightning_gen.files import read_json_lines
 
 __all__ = ["RunFolderLogger"]
 
@@ -24,7 +25,8 @@ class RunFolderLogger(Logger):
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
         self.folder = Path(folder)
-        self.started = time.time()
+        # A resumed run goes on counting where its last row stopped.
+        self.started = time.time() - _seconds(self.folder / "metrics.jsonl")
         self.module: ImageModule | None = None  # set before training: the source of the x axis
 
     @property
@@ -55,3 +57,8 @@ class RunFolderLogger(Logger):
             stream.write(json.dumps(row) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def _seconds(path: Path) -> float:
+    rows = read_json_lines(path) if path.exists() else []
+    return rows[-1].get("seconds", 0.0) if rows else 0.0

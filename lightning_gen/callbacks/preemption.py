@@ -1,0 +1,89 @@
+"""Signals that ask a training to leave: it saves between two batches, ends, and Slurm puts the job back in the queue."""
+
+import os
+import signal
+import subprocess
+import sys
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+__all__ = ["Preempted", "Signals", "leave"]
+
+#: sent ahead of the end of a Slurm job, by ``--signal`` or by hand: leave and come back
+_REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
+#: sent by cloud machines about to vanish, by ``scancel`` and by torchrun: leave
+_END = (signal.SIGTERM,)
+
+
+class Preempted(Exception):  # noqa: N818
+    """A training that was asked to leave has written its checkpoint.
+
+    Args:
+        number: of the signal.
+        images_seen: at the checkpoint.
+    """
+
+    def __init__(self, number: int, images_seen: int) -> None:
+        super().__init__(f"{signal.Signals(number).name} after {images_seen:,} images")
+        self.number, self.images_seen = number, images_seen
+
+
+class Signals:
+    """The last signal that this process was sent, 0 for none; nothing else happens when it arrives, so that no half
+    step is ever saved. Works in the main thread only; elsewhere, signals keep their meaning."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def install(self, trainer: Trainer) -> None:
+        """Take the signals over from Lightning, which saves in the middle of a step. Lightning puts back what was
+        there before once the training has ended."""
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        if isinstance(environment, SLURMEnvironment):
+            environment.auto_requeue = False
+        for number in (*_REQUEUE, *_END):
+            try:
+                signal.signal(number, self._note)
+            except ValueError:  # not the main thread
+                return
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+
+    def agreed(self, trainer: Trainer) -> int:
+        """The signal that any process was sent, the same on all; a collective."""
+        number = torch.tensor(self.number, device=trainer.strategy.root_device)
+        if trainer.world_size > 1:
+            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
+        return int(number)
+
+
+def leave(stop: Preempted, trainer: Trainer) -> None:
+    """End this process after a `Preempted`: with status 0 where Slurm has taken the job back into its queue, else with
+    128 and the number of the signal. The first process says so in one line."""
+    job = _job()
+    if stop.number not in _REQUEUE or job is None:
+        _say(trainer, f"{stop}: checkpoint written, go on with --run.resume same")
+        raise SystemExit(128 + stop.number)
+    if trainer.is_global_zero:
+        found = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+        if found.returncode:
+            _say(trainer, f"{stop}: checkpoint written, but job {job} is not requeued: {found.stderr.strip()}")
+            raise SystemExit(128 + stop.number)
+        _say(trainer, f"{stop}: checkpoint written, job {job} requeued")
+    raise SystemExit(0)
+
+
+def _say(trainer: Any, line: str) -> None:
+    if trainer.is_global_zero:
+        print(f"lightning-gen: {line}", file=sys.stderr, flush=True)
+
+
+def _job() -> str | None:
+    """What ``scontrol`` calls this job: of an array, the one task of it."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")

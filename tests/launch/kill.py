@@ -1,0 +1,148 @@
+"""kill -9 at random moments of a run in two processes, also while a checkpoint is being written; the run is resumed each
+time, and at its end compared with one that was never stopped: weights, their average, optimizers, random states,
+metrics, evaluations and sample grids, bit for bit.
+
+    python -m tests.launch.kill --kills 20                 # per family; a JSON line per family
+    python -m tests.launch.kill --kills 3 --family vae
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_gen.files import read_json_lines
+from tests.launch.processes import Pair, prepare
+
+FAMILIES = {
+    "vae": "configs/vae/vae.yaml",
+    "flow": "configs/flow/realnvp.yaml",
+    "pixelcnn": "configs/autoregressive/pixelcnn.yaml",
+    "gan": "configs/gan/dcgan.yaml",
+}
+BATCH = 32  # two processes of 16
+_TIMES = ("seconds", "time")
+
+
+def fit_arguments(family: str, root: Path, name: str, steps: int) -> list[str]:
+    """A short run with a row each batch, and a checkpoint each second one."""
+    run = ["--run.root", root, "--run.name", name, "--run.images", BATCH * steps, "--run.resume", "same"]
+    marks = ["--run.save_every", 2 * BATCH, "--run.evaluate_every", 10 * BATCH, "--run.grid_every", 16 * BATCH]
+    small = ["--data.init_args.batch_size", 16, "--evaluation.samples", 0, "--evaluation.split", "val"]
+    trainer = ["-c", "configs/trainer/ddp_sim.yaml", "--trainer.log_every_n_steps", 1]
+    return ["fit", "-c", FAMILIES[family], *map(str, [*trainer, *run, *marks, *small])]
+
+
+def survive(family: str, root: Path, kills: int, chance: random.Random) -> dict[str, Any]:
+    """Train once undisturbed and once under `kills` kills; what differs, and when the kills came."""
+    steps = 4 * kills + 12
+    log = root / "log.txt"
+    prepare(fit_arguments(family, root, "whole", steps))
+    assert Pair(fit_arguments(family, root, "whole", steps), log).wait() == [0, 0], log.read_text()[-2000:]
+    moments: list[dict[str, Any]] = []
+    for i in range(kills):
+        old = set((root / "killed").rglob(".*.tmp"))
+        pair = Pair(fit_arguments(family, root, "killed", steps), log)
+        moment = _kill(pair, root / "killed", ("writing", "row", "writing", "start")[i % 4], chance)
+        statuses = pair.wait()
+        if statuses != [-9, -9]:
+            moments.append({"kind": "not killed", "statuses": statuses})
+            break
+        torn = {p.name for p in set((root / "killed").rglob(".*.tmp")) - old}
+        moments.append({**moment, "half_written": any(name.startswith(".last.ckpt") for name in torn)})
+    assert Pair(fit_arguments(family, root, "killed", steps), log).wait() == [0, 0], log.read_text()[-2000:]
+    return {
+        "family": family,
+        "kills": sum(m["kind"] != "not killed" for m in moments),
+        "while_writing": sum(m.get("half_written", False) for m in moments),
+        "steps": steps,
+        "differences": differences(root / "whole", root / "killed"),
+        "moments": moments,
+    }
+
+
+def _kill(pair: Pair, folder: Path, kind: str, chance: random.Random) -> dict[str, Any]:
+    """Kill both processes: as a checkpoint is half written, some rows later, or soon after their start."""
+    delay, wanted = chance.uniform(0.0, 0.03), chance.randint(1, 5)
+    if kind == "start":
+        delay, wanted = chance.uniform(0.0, 1.5), 0
+    begin, seen = _rows(folder), set[str]()
+    while pair.running() and wanted:
+        if kind == "writing":
+            seen |= {p.name for p in (folder / "checkpoints").glob(".last.ckpt.*.tmp")}
+            if len(seen) >= wanted:
+                delay = 0.0
+                break
+        elif _rows(folder) >= begin + wanted:
+            break
+        else:
+            time.sleep(0.001)
+    time.sleep(delay)
+    pair.signal()
+    return {"kind": kind, "rows": _rows(folder)}
+
+
+def _rows(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    try:
+        return path.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def differences(a: Path, b: Path) -> list[str]:
+    """What two run folders differ in, beside times: nothing, when they hold the same training."""
+    states = [torch.load(p / "checkpoints" / "last.ckpt", weights_only=True) for p in (a, b)]
+    rooms = ("images_seen", "state_dict", "average", "optimizer_states", "ranks", "loops")
+    found = [room for room in rooms if not _same(*(_timeless(state[room]) for state in states))]
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        rows = [[_timeless(row) for row in read_json_lines(p / name)] if (p / name).exists() else [] for p in (a, b)]
+        found += [] if rows[0] == rows[1] else [f"{name}: {len(rows[0])} and {len(rows[1])} rows"]
+    grids = [{p.name: p.read_bytes() for p in sorted((run / "samples").glob("*.png"))} for run in (a, b)]
+    return found + ([] if grids[0] == grids[1] else ["samples"])
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _timeless(item) for key, item in value.items() if key not in _TIMES}
+    return [_timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return a == b
+
+
+def main() -> int:
+    """Exit status 1 where anything differs or a kill did not happen."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="per family (20)")
+    parser.add_argument("--family", choices=list(FAMILIES), nargs="*", default=list(FAMILIES))
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
+    parser.add_argument("--record", type=Path, help="file for the JSON lines")
+    options = parser.parse_args()
+    results = []
+    # All trainings are forked from here: this process itself computes nothing before the last of them.
+    for family in options.family:
+        with tempfile.TemporaryDirectory() as folder:
+            chance = random.Random(f"{options.seed} {family}")
+            results.append(survive(family, Path(folder), options.kills, chance))
+            print(json.dumps(results[-1]), flush=True)
+    if options.record:
+        options.record.write_text("".join(json.dumps(result) + "\n" for result in results))
+    return int(any(r["differences"] or r["kills"] < options.kills for r in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Two processes of one training, as torchrun starts them, but forked: a restart costs no imports.
+
+The parent must not have computed anything with torch before it forks: a thread pool does not survive that.
+"""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from lightning_gen.cli import main
+from lightning_gen.fit import build
+
+__all__ = ["Pair", "prepare"]
+
+
+def prepare(arguments: list[str]) -> None:
+    """Load here what the children of these arguments would each load for themselves."""
+    assert build(arguments[1:]).datamodule.fingerprint
+
+
+class Pair:
+    """``lightning-gen`` ARGUMENTS in `world` processes.
+
+    Args:
+        arguments: of the command line.
+        log: file that takes what they print.
+        world: number of processes.
+    """
+
+    def __init__(self, arguments: list[str], log: Path, world: int = 2) -> None:
+        self.port, self.world = _free_port(), world
+        self.pids = [self._fork(arguments, log, rank) for rank in range(world)]
+        self.statuses: dict[int, int] = {}
+
+    def _fork(self, arguments: list[str], log: Path, rank: int) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 70
+        try:
+            out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(out, 1)
+            os.dup2(out, 2)
+            if self.world > 1:
+                os.environ |= _environment(rank, self.world, self.port)
+            status = main(arguments)
+        except SystemExit as stop:
+            status = stop.code if isinstance(stop.code, int) else 1
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def running(self) -> bool:
+        """Whether any process still runs."""
+        for pid in self.pids:
+            if pid not in self.statuses:
+                done, status = os.waitpid(pid, os.WNOHANG)
+                if done:
+                    self.statuses[pid] = os.waitstatus_to_exitcode(status)
+        return len(self.statuses) < len(self.pids)
+
+    def signal(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal to all that run."""
+        for pid in self.pids:
+            if pid not in self.statuses:
+                os.kill(pid, number)
+
+    def wait(self, seconds: float = 300.0) -> list[int]:
+        """Exit statuses, a signal's number negative; all are killed when `seconds` have passed."""
+        end = time.monotonic() + seconds
+        while self.running():
+            if time.monotonic() > end:
+                self.signal()
+            time.sleep(0.01)
+        return [self.statuses[pid] for pid in self.pids]
+
+
+def _environment(rank: int, world: int, port: int) -> dict[str, str]:
+    """What torchrun tells each process."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "test",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
