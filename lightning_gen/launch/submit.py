@@ -19,8 +19,8 @@ from lightning_gen.errors import UserError
 
 __all__ = ["Command", "fit_arguments", "main", "slurm_parameters"]
 
-#: in the job's script, before srun: what happens when it ends. A status of 2 is the user's mistake, told once; a job that
-#: is not RUNNING any more was cancelled, or has been requeued by the training itself.
+#: in the job's script, before srun: what happens when it ends. A status of 2 is the user's mistake, told once; a job
+#: that is not RUNNING any more was cancelled, or has been requeued by the training itself.
 _AGAIN = """leave() {
   code=$?; tries={folder}/$SLURM_JOB_ID.retries; n=$(cat $tries 2>/dev/null || echo 0)
   name=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}; name=${name:-$SLURM_JOB_ID}

@@ -1,5 +1,5 @@
-"""kill -9 at random moments of a run in two processes, also while a checkpoint is being written; the run is resumed each
-time, and at its end compared with one that was never stopped: weights, their average, optimizers, random states,
+"""kill -9 at random moments of a run in two processes, also while a checkpoint is being written; the run is resumed
+each time, and at its end compared with one that was never stopped: weights, their average, optimizers, random states,
 metrics, evaluations and sample grids, bit for bit.
 
     python -m tests.launch.kill --kills 20                 # per family; a JSON line per family

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from lightning_gen.cli import main
 from tests.launch.kill import differences
 
 pytestmark = pytest.mark.slurm

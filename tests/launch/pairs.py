@@ -1,0 +1,72 @@
+"""What two processes of one training promise, each as a JSON line: python -m tests.launch.pairs"""
+
+import json
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.launch.kill import _rows, differences, fit_arguments
+from tests.launch.processes import Pair, prepare
+
+
+def _replace(arguments: list[str], key: str, value: str) -> list[str]:
+    """The arguments with the value behind `key` exchanged."""
+    place = arguments.index(key) + 1
+    return [*arguments[:place], value, *arguments[place + 1 :]]
+
+
+def _checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def two_are_one(root: Path) -> dict[str, Any]:
+    """A PixelCNN without dropout draws no noise: two processes of 16 images must be one of 32, but for rounding."""
+    log = root / "log.txt"
+    plain = ["--model.init_args.net.init_args.dropout", "0"]
+    pair = [*fit_arguments("pixelcnn", root, "pair", 4), *plain]
+    assert Pair(pair, log).wait() == [0, 0], log.read_text()[-2000:]
+    one = _replace(_replace(pair, "--run.name", "one"), "--data.init_args.batch_size", "32")
+    one = ["configs/trainer/cpu.yaml" if word == "configs/trainer/ddp_sim.yaml" else word for word in one]
+    assert Pair(one, log, world=1).wait() == [0], log.read_text()[-2000:]
+    a, b = (_checkpoint(root / name)["state_dict"] for name in ("pair", "one"))
+    return {"largest_difference": max(float((a[key].double() - b[key].double()).abs().max()) for key in a)}
+
+
+def noise_per_process(root: Path) -> dict[str, Any]:
+    """The random states of the two processes, after the training of `two_are_one`."""
+    states = [rank["random"]["torch"] for rank in _checkpoint(root / "pair")["ranks"]]
+    return {"equal": torch.equal(*states)}
+
+
+def asked_to_leave(root: Path) -> dict[str, Any]:
+    """SIGTERM to one process of two: both save, end, and go on later as if nothing had happened."""
+    log = root / "log.txt"
+    assert Pair(fit_arguments("vae", root, "whole", 40), log).wait() == [0, 0], log.read_text()[-2000:]
+    words = fit_arguments("vae", root, "left", 40)
+    pair = Pair(words, log)
+    while pair.running() and _rows(root / "left") < 5:
+        time.sleep(0.005)
+    pair.pids, others = pair.pids[1:], pair.pids[:1]
+    pair.signal(signal.SIGTERM)
+    pair.pids = others + pair.pids
+    statuses = pair.wait()
+    assert Pair(words, log).wait() == [0, 0], log.read_text()[-2000:]
+    return {"statuses": statuses, "differences": differences(root / "whole", root / "left")}
+
+
+def main() -> None:
+    """One line for each promise."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for family in ("pixelcnn", "vae"):
+            prepare(fit_arguments(family, root, "x", 1))
+        for what in (two_are_one, noise_per_process, asked_to_leave):
+            print(json.dumps({"what": what.__name__.replace("_", " "), **what(root)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
