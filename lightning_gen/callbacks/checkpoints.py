@@ -1,9 +1,9 @@
 """What a run needs to go on as if it had never stopped, and when that is written: last, the one before, and the best.
 
-A checkpoint is written between two batches only, so it never holds half a step; a signal that asks the training to leave
-waits for that moment. Beside what Lightning stores
-(weights, optimizers, loops, callbacks) it has, for each process, the state of every random number generator and the
-position of its loader, and the row of metrics that is logged right after it.
+A checkpoint is written between two batches only, so it never holds half a step; a signal that asks the training to
+leave waits for that moment. Beside what Lightning stores (weights, optimizers, loops, callbacks) it has, for each
+process, the state of every random number generator and the position of its loader, and the row of metrics that is
+logged right after it.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Signals that ask a training to leave: it saves between two batches, ends, and Slurm puts the job back in the queue."""
+"""Signals that ask a training to leave: it saves between two batches and ends; Slurm puts its job back in the queue."""
 
 import os
 import signal

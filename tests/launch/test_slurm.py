@@ -59,7 +59,7 @@ def processes_of(name: str) -> list[int]:
 
 
 def test_a_job_preempted_by_signal_and_one_that_loses_a_task_come_back_and_finish(slurm, tmp_path):
-    images = 32 * 600
+    images = 32 * 150
     job = submit(slurm, tmp_path / "logs", fit_words(tmp_path, "r", images))
     wait_for_rows(tmp_path / "r", 20)
     slurm.run("scancel", "--signal=USR2", job)  # what --signal sends ahead of the job's end
@@ -77,11 +77,9 @@ def test_a_job_preempted_by_signal_and_one_that_loses_a_task_come_back_and_finis
     assert re.search(rf"SIGUSR2 after [\d,]+ images: checkpoint written, job {job} requeued", log)
     assert re.search(rf"job {job} ended with status \d+, requeued \(1 of 3\)", log)
 
-    root = ["--run.root", str(tmp_path)]
     whole = fit_words(tmp_path, "whole", images)
     assert run_pair(whole, tmp_path) == 0
     assert differences(tmp_path / "whole", tmp_path / "r") == []
-    assert root
 
 
 def run_pair(words: list[str], folder: Path) -> int:
