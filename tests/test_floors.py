@@ -14,7 +14,7 @@ BELOW = {
     "callbacks": GROUND | {"base", "metrics", "evaluation"},
     "tasks": GROUND | {"base", "loading", "metrics", "evaluation"},
     "runs": GROUND | {"base", "loading"},
-    "launch": GROUND | {"base", "loading"},
+    "launch": GROUND | {"base", "loading", "cli"},  # what a job runs is a command line
     "resume": GROUND | {"callbacks"},
     "fit": GROUND | {"base", "loading", "metrics", "evaluation", "callbacks", "runs", "resume"},
 }
