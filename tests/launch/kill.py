@@ -130,6 +130,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="per family (20)")
     parser.add_argument("--family", choices=list(FAMILIES), nargs="*", default=list(FAMILIES))
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
+    parser.add_argument("--keep", type=Path, help="folder for the runs, to look at what differs")
     parser.add_argument("--record", type=Path, help="file for the JSON lines")
     options = parser.parse_args()
     results = []
@@ -137,7 +138,9 @@ def main() -> int:
     for family in options.family:
         with tempfile.TemporaryDirectory() as folder:
             chance = random.Random(f"{options.seed} {family}")
-            results.append(survive(family, Path(folder), options.kills, chance))
+            root = options.keep / family if options.keep else Path(folder)
+            root.mkdir(parents=True, exist_ok=True)
+            results.append(survive(family, root, options.kills, chance))
             print(json.dumps(results[-1]), flush=True)
     if options.record:
         options.record.write_text("".join(json.dumps(result) + "\n" for result in results))
