@@ -119,7 +119,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
     ) -> Tensor:
         """`walk`; after each row every image goes on from the image that `select` says, from itself where None."""
         image = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        signed = to_signed(image, self.spec.levels)
+        signed = to_signed(image, self.spec.levels).to(next(self.parameters()).dtype)
         reader = self.net.reader(signed, self.condition(condition))
         for row in range(self.spec.height):
             for column in range(self.spec.width):

@@ -1,0 +1,108 @@
+"""How much faster is drawing with a reader than with the whole network for every value, and how fast is training?
+
+    python -m benchmarks.autoregressive            # 28x28 grey, 16 images; results/autoregressive.json
+
+The naive loop is timed on the pixels of one place (its cost is the same at every place) and multiplied by 784; drawing
+with a reader is timed whole. Memory is what the process takes at most while the network trains, above what it took
+before.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.interleave import RESULTS, interleave, record
+from lightning_gen.distributions.likelihoods import Categorical, LogisticMixture, pick
+from lightning_gen.files import read_json, write_json
+from lightning_gen.images import ImageSpec, to_signed
+from lightning_gen.models.autoregressive import Autoregressive
+from lightning_gen.nets.image_transformer import ImageTransformer
+from lightning_gen.nets.masked_pixelcnn import PixelCNN
+from lightning_gen.nets.pixelcnn import GatedPixelCNN
+from lightning_gen.nets.pixelcnnpp import PixelCNNpp
+from lightning_gen.nets.pixelrnn import DiagonalBiLSTM, RowLSTM
+
+SPEC, BATCH = ImageSpec(1, 28, 28), 16
+#: sizes of the configs
+NETS: dict[str, Callable[..., nn.Module]] = {
+    "pixelcnn": partial(PixelCNN, width=32, blocks=6),
+    "gated_pixelcnn": partial(GatedPixelCNN, width=32, layers=8),
+    "pixelcnnpp": partial(PixelCNNpp, width=24, blocks=1, stages=2),
+    "row_lstm": partial(RowLSTM, width=32, layers=4),
+    "diagonal_bilstm": partial(DiagonalBiLSTM, width=24, layers=3),
+    "image_transformer": partial(ImageTransformer, width=64, layers=4, heads=4),
+}
+
+
+def model(name: str) -> Autoregressive:
+    torch.manual_seed(0)
+    likelihood = partial(LogisticMixture, mixtures=5) if name == "pixelcnnpp" else Categorical
+    return Autoregressive(SPEC, NETS[name], torch.optim.Adam, likelihood).eval()  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def naive_value(module: Autoregressive, image: torch.Tensor) -> None:
+    """One value of each image, as a loop without a reader draws it: the whole network, then its pixel."""
+    raw = module.net(to_signed(image, SPEC.levels))[:, :, 14:15, 14:15]
+    pick(module.likelihood.pmf(raw, image[:, :, 14:15, 14:15], 0), torch.rand(BATCH, 1, 1, 1))
+
+
+def training_step(module: Autoregressive, optimizer: torch.optim.Optimizer, image: torch.Tensor) -> None:
+    optimizer.zero_grad()
+    module.log_prob(image).mean().neg().backward()
+    optimizer.step()
+
+
+def train(name: str) -> None:
+    """In a process of its own: images per second and memory, as JSON."""
+    module, image = model(name).train(), torch.randint(256, (BATCH, *SPEC.shape), dtype=torch.uint8)
+    optimizer = torch.optim.Adam(module.parameters(), 1e-3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = []
+    for _ in range(6):
+        began = time.perf_counter()
+        training_step(module, optimizer, image)
+        seconds.append(time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    row = {"img_per_s": round(BATCH / statistics.median(seconds[1:]), 1), "memory_mb": round((peak - before) / 1024)}
+    print(json.dumps(row | {"parameters": sum(p.numel() for p in module.parameters())}))
+
+
+def main(repeats: int = 3) -> None:
+    torch.set_num_threads(1)
+    image = torch.randint(256, (BATCH, *SPEC.shape), dtype=torch.uint8)
+    cases: dict[str, Callable[[], Any]] = {}
+    for name in NETS:
+        module = model(name)
+        cases[f"{name}, reader, image"] = partial(module.sample, BATCH)
+        cases[f"{name}, naive, one pixel"] = partial(naive_value, module, image)
+    seconds = interleave(cases, repeats=repeats, warmup=1)
+    speedup = {}
+    for name in NETS:
+        pairs = zip(seconds[f"{name}, naive, one pixel"], seconds[f"{name}, reader, image"], strict=True)
+        speedup[name] = round(statistics.median(784 * naive / reader for naive, reader in pairs), 1)
+    record("autoregressive", seconds, "gated_pixelcnn, reader, image", {"shape": SPEC.shape, "batch": BATCH})
+    rows = {}
+    for name in NETS:
+        words = [sys.executable, "-m", "benchmarks.autoregressive", name]
+        rows[name] = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        print(f"{name}: {speedup[name]} times faster than naive; training {rows[name]}")
+    path = RESULTS / "autoregressive.json"
+    write_json(path, read_json(path) | {"faster_than_naive": speedup, "training": rows})
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        torch.set_num_threads(1)
+        train(sys.argv[1])
+    else:
+        main()

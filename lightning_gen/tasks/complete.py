@@ -1,0 +1,89 @@
+"""Fill in the missing part of held-out images: original, occluded, several completions, side by side as PNG.
+
+Missing parts: `bottom`, `top`, `left`, `right` half; the middle of each side's half (`centre`); a `random` half of the
+pixels. It is said whether the completions are exact draws of the model given what is known, or approximate.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightning_gen.arguments import Arguments, positive
+from lightning_gen.base import CompletionModule, condition_of
+from lightning_gen.errors import UserError
+from lightning_gen.files import write_png
+from lightning_gen.images import ImageSpec, grid
+from lightning_gen.loading import checkpoint_path, load_data, load_module
+
+__all__ = ["MASKS", "main"]
+
+
+def _half(known: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ImageSpec, torch.Generator], Tensor]:
+    """A mask that depends on the place alone: the row and the column, 0 to 1 from one end to the other."""
+
+    def make(spec: ImageSpec, generator: torch.Generator) -> Tensor:
+        row = (torch.arange(spec.height) / spec.height)[:, None].expand(spec.height, spec.width)
+        column = (torch.arange(spec.width) / spec.width).expand(spec.height, spec.width)
+        return known(row, column)
+
+    return make
+
+
+#: missing part -> (spec, generator) -> bool (H, W), True where the pixel is known
+MASKS: dict[str, Callable[[ImageSpec, torch.Generator], Tensor]] = {
+    "bottom": _half(lambda row, column: row < 0.5),
+    "top": _half(lambda row, column: row >= 0.5),
+    "left": _half(lambda row, column: column >= 0.5),
+    "right": _half(lambda row, column: column < 0.5),
+    "centre": _half(lambda row, column: (row < 0.25) | (row >= 0.75) | (column < 0.25) | (column >= 0.75)),
+    "random": lambda spec, generator: torch.rand(spec.height, spec.width, generator=generator) < 0.5,
+}
+
+
+def main(arguments: list[str]) -> None:
+    """``lightning-gen complete RUN [--missing bottom] [--n N] [--draws K] [--seed S] [--out FILE]``."""
+    parser = Arguments("complete", __doc__)
+    parser.run()
+    parser.add_argument("--missing", choices=list(MASKS), default="bottom", help="part to fill in (bottom)")
+    parser.add_argument("--n", type=positive, default=8, help="images, one per row (8)")
+    parser.add_argument("--draws", type=positive, default=6, help="completions of each (6)")
+    parser.add_argument("--data", type=Path, metavar="CONFIG", help="YAML of another data set (the run's own)")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="of the images (test)")
+    parser.seed()
+    parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/complete_MISSING.png)")
+    options = parser.parse_args(arguments)
+
+    module = load_module(checkpoint_path(options.run, options.checkpoint))
+    if not isinstance(module, CompletionModule):
+        raise UserError(f"{type(module).__name__} of run {options.run} cannot complete: want an autoregressive model")
+    data = load_data(options.data or options.run / "config.yaml")
+    if (data.spec.shape, data.spec.levels) != (module.spec.shape, module.spec.levels):
+        raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} wants {module.spec}")
+    generator = torch.Generator().manual_seed(options.seed)
+    batch = next(data.batches(options.split, options.n, 0, options.n))
+    image = batch["image"]
+    known = MASKS[options.missing](module.spec, generator).expand(len(image), 1, -1, -1)
+    repeated = {key: value.repeat_interleave(options.draws, 0) for key, value in batch.items()}
+    done = module.complete(
+        repeated["image"], known.repeat_interleave(options.draws, 0), condition_of(repeated), generator
+    )
+    rows = torch.cat([image[:, None], _occluded(image, known, module.spec.levels)[:, None], _by_image(done, image)], 1)
+    kind = "exact" if module.completes_exactly(known) else "approximate"
+    name = f"complete_{options.missing}" + ("" if kind == "exact" else "_approximate")
+    out = options.out or options.run / "samples" / f"{name}.png"
+    write_png(out, grid(rows.flatten(0, 1), module.spec.levels, columns=rows.shape[1]).numpy())
+    print(
+        f"{out}: {len(image)} images, original, without its {options.missing} part, {options.draws} completions, {kind}"
+    )
+
+
+def _occluded(image: Tensor, known: Tensor, levels: int) -> Tensor:
+    """Missing pixels in a middle grey."""
+    return torch.where(known, image, (levels - 1) // 2).to(torch.uint8)
+
+
+def _by_image(done: Tensor, image: Tensor) -> Tensor:
+    """(n * draws, C, H, W) -> (n, draws, C, H, W)."""
+    return done.unflatten(0, (len(image), -1))
