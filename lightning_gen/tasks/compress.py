@@ -115,7 +115,7 @@ def unpack(module: Any, content: bytes) -> Tensor:
     for _ in range(5):
         number, at = _read_varint(content, at)
         numbers.append(number)
-    spec, count = ImageSpec(*numbers[:3], numbers[3] + 1), numbers[4]
+    spec, count = ImageSpec(numbers[0], numbers[1], numbers[2], numbers[3] + 1), numbers[4]
     if (spec.shape, spec.levels) != (module.spec.shape, module.spec.levels) or len(content) < at + 4:
         raise UserError("file is damaged: its header does not fit its model")
     (checksum,), words = struct.unpack("<I", content[at : at + 4]), content[at + 4 :]
