@@ -1,4 +1,4 @@
-"""Encoders and decoders of vectors, sized from the image spec: convolutional, residual, fully connected."""
+"""Encoders and decoders of vectors, sized from the image spec: convolutional and residual ones."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,8 +14,6 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "Encoder",
-    "MLPDecoder",
-    "MLPEncoder",
     "ResidualBlock",
     "ResidualDecoder",
     "ResidualEncoder",
@@ -166,54 +164,6 @@ class ResidualDecoder(nn.Module):
         for i in reversed(range(stages)):
             layers += [nn.ConvTranspose2d(width << (i + 1), width << i, 4, 2, 1), *_residual(width << i, blocks)]
         self.layers = nn.Sequential(*layers, nn.SiLU(), nn.Conv2d(width, out, 1))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)
-
-
-def _hidden(into: int, width: int, layers: int) -> Iterator[nn.Module]:
-    if layers < 1:
-        raise UserError(f"layers is {layers}: want 1 or more")
-    for i in range(layers):
-        yield nn.Linear(width if i else into, width)
-        yield nn.SiLU()
-
-
-@final
-class MLPEncoder(Encoder):
-    """Fully connected layers over the pixels (Kingma and Welling 2014, Appendix C).
-
-    Args:
-        spec: of the images.
-        features: F, the width of every layer.
-        layers: 1 or more.
-    """
-
-    def __init__(self, spec: ImageSpec, features: int = 256, layers: int = 2) -> None:
-        super().__init__()
-        self.layers, self.features = nn.Sequential(nn.Flatten(), *_hidden(spec.dims, features, layers)), features
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
-
-
-@final
-class MLPDecoder(nn.Module):
-    """z (B, Z) -> (B, out, H, W) by fully connected layers.
-
-    Args:
-        spec: of the images.
-        latent_dim: Z.
-        out: channels of the output.
-        width: of the hidden layers.
-        layers: hidden layers, 1 or more.
-    """
-
-    def __init__(self, spec: ImageSpec, latent_dim: int, out: int, width: int = 256, layers: int = 2) -> None:
-        super().__init__()
-        shape = (out, spec.height, spec.width)
-        head = nn.Linear(width, out * spec.height * spec.width)
-        self.layers = nn.Sequential(*_hidden(latent_dim, width, layers), head, nn.Unflatten(1, shape))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)

@@ -28,8 +28,6 @@ from lightning_gen.nets.autoencoder import (
     ConvDecoder,
     ConvEncoder,
     Encoder,
-    MLPDecoder,
-    MLPEncoder,
     ResidualDecoder,
     ResidualEncoder,
 )
@@ -37,6 +35,7 @@ from lightning_gen.nets.condition import Label
 from lightning_gen.nets.conditioner import MLPConditioner
 from lightning_gen.nets.ladder import Ladder
 from lightning_gen.nets.made import MADE
+from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
 
 MLP, MASKED = partial(MLPConditioner, width=16), partial(MADE, width=16)
 IAF = partial(AutoregressiveStack, net=MASKED)

@@ -1,0 +1,123 @@
+"""The VQ-VAE (van den Oord et al. 2017): an image is a grid of numbers of learned vectors, and the prior of the grid is
+an autoregressive network."""
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Generator, Tensor, nn
+
+from lightning_gen.base import Batch, OptimizerFactory, ReconstructionModule, VariationalModule
+from lightning_gen.distributions.likelihoods import Categorical, Likelihood
+from lightning_gen.errors import UserError
+from lightning_gen.images import ImageSpec, to_signed
+from lightning_gen.nets.causal import CausalNet
+from lightning_gen.nets.codebook import Codebook, GridEncoder
+from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.schedules import Schedule
+
+__all__ = ["VQVAE"]
+
+
+@final
+class VQVAE(VariationalModule, ReconstructionModule):
+    """log p(x) >= log p(x|z) + log p(z), z the grid of the image: q(z|x) is certain, so its entropy is 0. The prior
+    learns beside the rest and sends no gradient through the codes, so one training gives the whole model.
+
+    Args:
+        spec: of the images.
+        encoder: called with (spec, D).
+        decoder: called with (spec, D, P); gives the parameters (B, P, H, W) of the likelihood.
+        prior: p(z), called with (spec of the grid, parameters per channel, length of the condition's vector).
+        optimizer: see `LikelihoodModule`.
+        likelihood: p(x|z), called with (spec); it says P.
+        condition: of the prior, called with (spec).
+        codes: K, vectors to choose from, 2 to 256.
+        dim: D, length of each.
+        commitment: beta of Eq. 3, above 0.
+        schedule: see `ImageModule`.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        encoder: Callable[[ImageSpec, int], GridEncoder],
+        decoder: Callable[[ImageSpec, int, int], nn.Module],
+        prior: Callable[[ImageSpec, tuple[int, ...], int], CausalNet],
+        optimizer: OptimizerFactory,
+        likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
+        condition: Callable[[ImageSpec], Condition] = Unconditional,
+        codes: int = 64,
+        dim: int = 16,
+        commitment: float = 0.25,
+        schedule: Schedule | None = None,
+    ) -> None:
+        if dim < 1:
+            raise UserError(f"model.dim is {dim}: want 1 or more")
+        if commitment <= 0:
+            raise UserError(f"model.commitment is {commitment}: want more than 0")
+        super().__init__(spec, optimizer, schedule)
+        self.likelihood, self.commitment = likelihood(spec), commitment
+        self.encoder = encoder(spec, dim)
+        self.decoder = decoder(spec, dim, self.likelihood.parameters_per_pixel)
+        self.codebook, self.condition = Codebook(codes, dim), condition(spec)
+        self.grid = ImageSpec(1, *self.encoder.size, codes)
+        self.code_likelihood = Categorical(self.grid)
+        self.prior = prior(self.grid, self.code_likelihood.channel_parameters, self.condition.features)
+
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        return self.condition.keys
+
+    def _rate(self, index: Tensor, condition: Batch | None) -> Tensor:
+        """(B, h, w) -> -log p(z), nats (B, 1)."""
+        grid = index[:, None].to(torch.uint8)
+        raw = self.prior(to_signed(grid, self.grid.levels), self.condition(condition))
+        return -self.code_likelihood.log_prob(raw, grid).flatten(1).sum(1, keepdim=True)
+
+    def _distortion(self, z: Tensor, image: Tensor) -> Tensor:
+        return -self.likelihood.log_prob(self.decoder(z), image).flatten(1).sum(1)
+
+    def terms(self, image: Tensor, condition: Batch | None = None) -> tuple[Tensor, Tensor]:
+        index = self.codebook(self.encoder(to_signed(image, self.spec.levels)))
+        return -self._distortion(self.codebook.look_up(index), image), self._rate(index, condition)
+
+    def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        """Eq. 3: reconstruction through the straight-through estimator, the codebook's and the encoder's way to each
+        other; and the prior's negative log-likelihood."""
+        z = self.encoder(to_signed(image, self.spec.levels))
+        index = self.codebook(z)
+        nearest = self.codebook.look_up(index)
+        distortion = self._distortion(z + (nearest - z).detach(), image)
+        apart = (nearest - z.detach()).square() + self.commitment * (z - nearest.detach()).square()
+        return distortion + apart.flatten(1).sum(1) + self._rate(index, condition)[:, 0]
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        condition: Batch | None = None,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        context = self.condition(self.condition.rows(condition, n, generator))
+        grid = torch.zeros(n, *self.grid.shape, dtype=torch.uint8, device=self.device)
+        uniform = self._uniform(*grid.shape, generator=generator)
+        signed = to_signed(grid, self.grid.levels)
+        reader = self.prior.reader(signed, context)
+        for row in range(self.grid.height):
+            for column in range(self.grid.width):
+                here = (..., slice(row, row + 1), slice(column, column + 1))
+                grid[here] = self.code_likelihood.sample(reader.read(row, column), uniform[here], temperature)
+                signed[here] = to_signed(grid[here], self.grid.levels)
+        raw = self.decoder(self.codebook.look_up(grid[:, 0]))
+        shape = (n, self.likelihood.draws, *self.spec.shape[1:])
+        return self.likelihood.sample(raw, self._uniform(*shape, generator=generator), temperature)
+
+    def _uniform(self, *shape: int, generator: Generator | None) -> Tensor:
+        device = generator.device if generator is not None else self.device
+        return torch.rand(shape, generator=generator, device=device).to(self.device)
+
+    def reconstruct(self, image: Tensor, condition: Batch | None = None) -> Tensor:
+        index = self.codebook(self.encoder(to_signed(image, self.spec.levels)))
+        return self.likelihood.mode(self.decoder(self.codebook.look_up(index)))
