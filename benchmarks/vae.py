@@ -22,8 +22,8 @@ from lightning_gen.distributions.likelihoods import Bernoulli
 from lightning_gen.distributions.posteriors import FlowPosterior, GaussianPosterior
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.vae import VAE
-from lightning_gen.nets.made import MADE
 from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
+from lightning_gen.nets.made import MADE
 
 SPEC, LATENT = ImageSpec(1, 28, 28, 2), 32
 BLOCKS, HIDDEN, WIDTH = 2, 3, 128

@@ -33,9 +33,9 @@ from lightning_gen.nets.autoencoder import (
 )
 from lightning_gen.nets.condition import Label
 from lightning_gen.nets.conditioner import MLPConditioner
+from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
 from lightning_gen.nets.ladder import Ladder
 from lightning_gen.nets.made import MADE
-from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
 
 MLP, MASKED = partial(MLPConditioner, width=16), partial(MADE, width=16)
 IAF = partial(AutoregressiveStack, net=MASKED)
