@@ -9,6 +9,7 @@
     ReconstructionModule    reconstruct
     LatentModule        encode, decode
     StochasticLatentModule  codes and prior as distributions
+    NoiseModule         paint, from a noise vector
     CompletionModule    complete
     SequentialModule    walk: every value of an image with its exact probabilities given those before
     TranslationModule   translate
@@ -46,6 +47,7 @@ __all__ = [
     "ImageModule",
     "LatentModule",
     "LikelihoodModule",
+    "NoiseModule",
     "OptimizerFactory",
     "Place",
     "ReconstructionModule",
@@ -94,6 +96,12 @@ class ImageData(LightningDataModule, ABC):
     def attribute_names(self) -> tuple[str, ...]:
         """What each column of ``attributes`` means; empty for a set without attributes."""
         return ()
+
+    @property
+    def modes(self) -> tuple[Tensor, float] | None:
+        """Where the set is a mixture known beforehand: signed centres, float (K, C, H, W), and the Euclidean distance
+        from its centre within which an image belongs to a mode; None for any other set."""
+        return None
 
     @abstractmethod
     def size(self, split: Split) -> int:
@@ -306,6 +314,21 @@ class StochasticLatentModule(LatentModule):
         """z ~ p(z), float (n, Z); arguments as those of `GenerativeModule.sample`."""
 
 
+class NoiseModule(ABC):
+    """A model whose image is a function of a vector of standard normal noise."""
+
+    #: Z
+    latent_dim: int
+
+    @abstractmethod
+    def paint(self, z: Tensor, condition: Batch | None = None) -> Tensor:
+        """float (B, Z), and B rows of the condition where the model has one -> uint8 (B, C, H, W); deterministic."""
+
+    @abstractmethod
+    def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
+        """n rows of the condition as `GenerativeModule.sample` draws them; None for a model without."""
+
+
 class CompletionModule(ABC):
     """A model that fills in the missing part of an image."""
 
@@ -400,6 +423,9 @@ class AdversarialModule(GenerativeModule):
         self.critic_steps, self.accumulate, self.clip = critic_steps, accumulate, clip
         self._restored = {}
         self.batches_seen = 0  # not batch_idx: the count of critic steps must not start anew with each epoch
+        #: what the newest batch showed, detached, for those who watch: scalars ``loss_d`` and ``loss_g``; logits
+        #: ``real`` and ``fake``, higher for images that look real, where the subclass puts them there
+        self.vitals: dict[str, Tensor] = {}
 
     @abstractmethod
     def generate(self, batch: Batch) -> Any:
@@ -446,17 +472,19 @@ class AdversarialModule(GenerativeModule):
             loss = self.discriminator_loss(batch)
             if self._descend(loss, self.discriminator, discriminator_optimizer, full):
                 self.constrain()
-        logs = {"train/loss_d": loss.detach()}
+        self.vitals["loss_d"] = loss.detach()
 
         if turn:
             with _frozen(self.discriminator):
                 loss = self.generator_loss(batch)
                 self._descend(loss, self.generator, generator_optimizer, full)
-            logs["train/loss_g"] = loss.detach()
+            self.vitals["loss_g"] = loss.detach()
         self._held = None
         self._average_buffers()
 
-        self.log_dict(logs, prog_bar=True, batch_size=len(batch["image"]))
+        names = ("loss_d", "loss_g") if turn else ("loss_d",)
+        losses = {f"train/{name}": self.vitals[name] for name in names}
+        self.log_dict(losses, prog_bar=True, batch_size=len(batch["image"]))
         self.count(batch)
 
     def _apply_beta2(self) -> None:

@@ -172,6 +172,11 @@ class Evaluation:
         distances = self._prepare(data, device)
         return distances[0].extractor if distances else _embedded(data).to(device)
 
+    def classifier(self, data: ImageData, device: torch.device | str = "cpu") -> Classifier | None:
+        """The classifier whose features the distances use; None where they use another extractor, or there are none."""
+        found = self.extractor_of(data, device) if self.samples else None
+        return found if isinstance(found, Classifier) else None
+
     def _prepare(self, data: ImageData, device: torch.device | str) -> list[SetDistance]:
         """The distances with their extractor, made once per data set."""
         if self._ready is None or self._ready[0] != data.fingerprint:
@@ -217,9 +222,12 @@ def evaluation_row(images_seen: int, checkpoint: str, split: str, seconds: float
     return about | {"seconds": round(seconds, 3), "metrics": metrics}
 
 
-def sample_block(module: GenerativeModule, block: int, seed: int = 0, temperature: float = 1.0) -> Tensor:
-    """Samples block*BLOCK to (block+1)*BLOCK, uint8 (BLOCK, C, H, W): a function of (seed, block) alone."""
-    return module.sample(BLOCK, temperature=temperature, generator=_generator(seed, block))
+def sample_block(
+    module: GenerativeModule, block: int, seed: int = 0, temperature: float = 1.0, condition: Batch | None = None
+) -> Tensor:
+    """Samples block*BLOCK to (block+1)*BLOCK, uint8 (BLOCK, C, H, W): a function of (seed, block) alone, and of the
+    condition, of BLOCK rows (None: drawn)."""
+    return module.sample(BLOCK, condition, temperature, _generator(seed, block))
 
 
 @torch.no_grad()

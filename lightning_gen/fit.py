@@ -23,6 +23,7 @@ from lightning_gen.callbacks.average import WeightAverage
 from lightning_gen.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.callbacks.evaluate import Evaluate
+from lightning_gen.callbacks.health import Health
 from lightning_gen.callbacks.preemption import Preempted, leave
 from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.rate import RateAlarm
@@ -49,6 +50,8 @@ class Run:
         images: training images, all processes together.
         grid_every: images between sample grids; 0: at the end only.
         evaluate_every: images between evaluations; 0: at the end only.
+        health_every: images between looks at the health of a GAN; 0: none.
+        stop_on_collapse: end the run, with its checkpoint, where a GAN collapses.
         save_every: images between checkpoints; 0: at the end only.
         save_minutes: minutes between checkpoints; 0: no such checkpoints.
         resume: no: the run must be new; same: go on with the run of this name where there is one, which must have the
@@ -64,6 +67,8 @@ class Run:
     images: int = 20000
     grid_every: int = 0
     evaluate_every: int = 0
+    health_every: int = 3200
+    stop_on_collapse: bool = False
     save_every: int = 0
     save_minutes: float = 10.0
     resume: Resume = "no"
@@ -182,6 +187,7 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
         SampleGrids(run.folder, run.grid_every),
         Evaluate(evaluation, run.folder, run.evaluate_every),
         RateAlarm(run.evaluate_every),
+        Health(evaluation, run.folder, run.health_every, run.stop_on_collapse),
         ImageProgress(run.name, run.images),
         Checkpoints(run.folder / "checkpoints", run.save_every, run.save_minutes),
     ]

@@ -19,7 +19,7 @@ from lightning_gen.images import ImageSpec
 
 __all__ = ["WORLDS", "ToyWorld", "draw_density"]
 
-World = Literal["eight_gaussians", "two_moons", "two_spirals", "rings", "pinwheel", "checkerboard"]
+World = Literal["eight_gaussians", "grid", "two_moons", "two_spirals", "rings", "pinwheel", "checkerboard"]
 
 
 def _gaussian(centre: Tensor, scale: Tensor, edges: Tensor) -> Tensor:
@@ -43,6 +43,11 @@ def _turns(count: int, turns: float = 1.0) -> Tensor:
 
 def _eight_gaussians() -> tuple[Tensor, float]:
     return _polar(torch.full((8,), 0.7, dtype=torch.float64), _turns(8)), 0.08
+
+
+def _grid() -> tuple[Tensor, float]:
+    places = torch.linspace(-0.8, 0.8, 5, dtype=torch.float64)
+    return torch.cartesian_prod(places, places), 0.04
 
 
 def _two_moons() -> tuple[Tensor, float]:
@@ -72,9 +77,12 @@ def _checkerboard() -> tuple[Tensor, float]:
     return torch.tensor(centres, dtype=torch.float64), 0.25
 
 
+#: worlds whose components are modes: far apart, so that a point belongs to one of them or to none
+_MODAL = ("eight_gaussians", "grid")
 #: name -> (centres of equal weight, (K, 2), and their scale; mass of a component between edges)
 WORLDS: dict[str, tuple[Callable[[], tuple[Tensor, float]], Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
     "eight_gaussians": (_eight_gaussians, _gaussian),
+    "grid": (_grid, _gaussian),
     "two_moons": (_two_moons, _gaussian),
     "two_spirals": (_two_spirals, _gaussian),
     "rings": (_rings, _gaussian),
@@ -122,6 +130,16 @@ class ToyWorld(MemoryImages):
     @property
     def name(self) -> str:  # type: ignore[override]
         return self.world
+
+    @property
+    def modes(self) -> tuple[Tensor, float] | None:
+        """Three deviations around each centre, a rounding to levels included; None where components overlap."""
+        if self.world not in _MODAL:
+            return None
+        centre, scale = WORLDS[self.world][0]()
+        # Level l stands for the middle of its bin, (2l + 1) / levels - 1; signed, it is 2l / (levels - 1) - 1.
+        signed = centre * (self.spec.levels / (self.spec.levels - 1))
+        return signed.float().view(-1, 1, 1, 2), 3 * scale + 1 / self.spec.levels
 
     @property
     def probabilities(self) -> Tensor:

@@ -6,7 +6,7 @@ from typing import final
 
 from torch import Generator, Tensor, nn
 
-from lightning_gen.base import AdversarialModule, Batch, OptimizerFactory
+from lightning_gen.base import AdversarialModule, Batch, NoiseModule, OptimizerFactory
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
@@ -21,7 +21,7 @@ __all__ = ["GAN"]
 
 
 @final
-class GAN(AdversarialModule):
+class GAN(AdversarialModule, NoiseModule):
     """G and D play the game that `loss` defines; a conditional one with the labels of the batch for real and generated
     images alike.
 
@@ -97,6 +97,7 @@ class GAN(AdversarialModule):
         real, fake = to_signed(batch["image"], self.spec.levels), self.fakes(batch).detach()
         of_real, of_fake = self.judge(real, batch), self.judge(fake, batch)
         self.augment.observe(of_real.logits, self.images_seen)
+        self.vitals |= {"real": of_real.logits.detach(), "fake": of_fake.logits.detach()}
         loss = self.loss.discriminator(of_real.logits, of_fake.logits) + of_real.cost + of_fake.cost
         clock = Clock(self.discriminator_steps, self.images_seen)
         for regularizer in self.regularizers:
@@ -128,3 +129,6 @@ class GAN(AdversarialModule):
     def paint(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         """z (B, Z), and a condition of B rows where the model has one -> uint8 (B, C, H, W); deterministic."""
         return from_signed(self.generator(z, condition), self.spec.levels)
+
+    def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
+        return self.generator.condition.rows(None, n, generator)

@@ -1,34 +1,170 @@
-"""Draw images from a trained run: a grid as PNG."""
+"""Draw images from a trained run: a grid as PNG; by label, truncated, by seed; ways between noises as strips or GIF."""
 
+import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Generator, Tensor
 
-from lightning_gen.arguments import Arguments, fraction, positive
-from lightning_gen.base import GenerativeModule
+from lightning_gen.arguments import Arguments, fraction, natural, positive
+from lightning_gen.base import Batch, GenerativeModule, NoiseModule, StochasticLatentModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import sample_blocks
-from lightning_gen.files import write_png
+from lightning_gen.evaluation import BLOCK, sample_block
+from lightning_gen.files import atomic_write, write_png
 from lightning_gen.images import grid
 from lightning_gen.loading import checkpoint_path, load_module
 
-__all__ = ["main"]
+__all__ = ["main", "slerp", "truncated_normal"]
+
+Draw = Callable[[int, Generator], Tensor]
+Paint = Callable[[Tensor, Batch | None], Tensor]
 
 
+@torch.no_grad()
 def main(arguments: list[str]) -> None:
-    """``lightning-gen sample RUN [--n N] [--seed S] [--temperature T] [--out FILE]``."""
+    """``lightning-gen sample RUN [--n N] [--seed S | --seeds S ...] [--label L ...] [--temperature T | --truncation T]
+    [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
+    options = _parser().parse_args(arguments)
+    module = load_module(checkpoint_path(options.run, options.checkpoint))
+    if not isinstance(module, GenerativeModule):
+        raise UserError(f"{type(module).__name__} cannot sample: want a generative model")
+    _check(options, module)
+    levels, folder = module.spec.levels, options.run / "samples"
+    if not options.interpolate:
+        out = options.out or folder / "sample.png"
+        write_png(out, grid(_images(module, options), levels).numpy())
+    elif options.gif:
+        out = options.out or folder / "interpolation.gif"
+        ways = _ways(module, options)
+        _write_gif(out, [grid(step, levels, columns=min(8, len(step))).numpy() for step in ways.unbind(1)])
+    else:
+        out = options.out or folder / "interpolation.png"
+        write_png(out, grid(_ways(module, options).flatten(0, 1), levels, columns=options.steps).numpy())
+    print(out)
+
+
+def _parser() -> Arguments:
     parser = Arguments("sample", __doc__)
     parser.run()
     parser.add_argument("--n", type=positive, default=64, help="number of images (64)")
     parser.seed()
+    parser.add_argument("--seeds", type=natural, nargs="+", help="one image of each of these seeds, in place of --n")
+    parser.add_argument("--label", type=natural, nargs="+", help="classes of the images, in turn (drawn)")
     parser.add_argument("--temperature", type=fraction, default=1.0, help="scale of the noise (1)")
-    parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/sample.png)")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--truncation", type=fraction, help="largest size of a component of the noise, e.g. 1 (none)")
+    parser.add_argument("--interpolate", type=positive, help="so many ways between two noises, in place of --n")
+    parser.add_argument("--steps", type=positive, default=9, help="images of a way (9)")
+    parser.add_argument("--gif", action="store_true", help="the ways as an animation, there and back")
+    parser.add_argument("--out", type=Path, help="file to write (RUN/samples/sample.png, interpolation.png or .gif)")
+    return parser
 
-    module = load_module(checkpoint_path(options.run, options.checkpoint))
-    if not isinstance(module, GenerativeModule):
-        raise UserError(f"{type(module).__name__} cannot sample: want a generative model")
-    images = torch.cat(list(sample_blocks(module, options.n, options.seed, options.temperature)))
-    out = options.out or options.run / "samples" / "sample.png"
-    write_png(out, grid(images, module.spec.levels).numpy())
-    print(out)
+
+def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
+    """Raise where the options do not fit each other or the model."""
+    name = type(module).__name__
+    if options.label is not None:
+        if "label" not in module.condition_keys:
+            raise UserError(f"--label {options.label[0]} given: this {name} is not conditioned on labels")
+        if max(options.label) >= module.spec.classes:
+            raise UserError(f"--label {max(options.label)} given: want 0 to {module.spec.classes - 1}")
+    if options.truncation is not None and not isinstance(module, NoiseModule):
+        raise UserError(
+            f"--truncation {options.truncation:g} given: {name} does not paint from a Gaussian noise vector"
+        )
+    if options.truncation is not None and options.temperature != 1.0:
+        raise UserError(
+            f"--temperature {options.temperature:g} and --truncation {options.truncation:g} given: want one"
+        )
+    if options.interpolate and not isinstance(module, NoiseModule | StochasticLatentModule):
+        raise UserError(f"--interpolate {options.interpolate} given: {name} has no vector that its images come from")
+    if options.interpolate and options.seeds:
+        raise UserError("--interpolate and --seeds given: want one")
+    if options.gif and not options.interpolate:
+        raise UserError("--gif given: want it with --interpolate")
+    if options.interpolate and options.steps < 2:
+        raise UserError(f"--steps is {options.steps}: want 2 or more")
+
+
+def _labels(options: argparse.Namespace, start: int, count: int) -> Batch | None:
+    """The condition of images `start` to `start` + `count`; None: drawn by the model."""
+    if options.label is None:
+        return None
+    return {"label": torch.tensor([options.label[(start + i) % len(options.label)] for i in range(count)])}
+
+
+def _images(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
+    """uint8 (n, C, H, W)."""
+    if options.seeds:
+        made = [_one(module, options, i, torch.Generator().manual_seed(s)) for i, s in enumerate(options.seeds)]
+        return torch.cat(made)
+    starts = range(0, options.n, BLOCK)
+    if options.truncation is not None:
+        generator = torch.Generator().manual_seed(options.seed)
+        return torch.cat([_one(module, options, i, generator) for i in range(options.n)])
+    blocks = [
+        sample_block(module, b, options.seed, options.temperature, _labels(options, start, BLOCK))
+        for b, start in enumerate(starts)
+    ]
+    return torch.cat(blocks)[: options.n]
+
+
+def _one(module: GenerativeModule, options: argparse.Namespace, index: int, generator: Generator) -> Tensor:
+    """Image `index`, uint8 (1, C, H, W)."""
+    condition = _labels(options, index, 1)
+    if isinstance(module, NoiseModule) and options.truncation is not None:
+        z = truncated_normal(1, module.latent_dim, options.truncation, generator)
+        return module.paint(z, condition if condition is not None else module.draw_condition(1, generator))
+    return module.sample(1, condition, options.temperature, generator)
+
+
+def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
+    """uint8 (ways, steps, C, H, W): each way has one label, drawn or given, and two ends."""
+    count, generator = options.interpolate, torch.Generator().manual_seed(options.seed)
+    condition = _labels(options, 0, count)
+    if isinstance(module, NoiseModule):
+        if condition is None:
+            condition = module.draw_condition(count, generator)
+        bound = options.truncation or float("inf")
+        ends = options.temperature * truncated_normal(2 * count, module.latent_dim, bound, generator)
+        paint: Paint = module.paint
+    else:
+        assert isinstance(module, StochasticLatentModule)
+        if condition is None and module.condition_keys:
+            raise UserError(
+                f"--interpolate {count} given: {type(module).__name__} has a condition, want --label with it"
+            )
+        doubled = None if condition is None else {k: torch.cat([v, v]) for k, v in condition.items()}
+        ends, paint = module.draw_prior(2 * count, doubled, options.temperature, generator), module.decode
+    share = torch.linspace(0.0, 1.0, options.steps)
+    line = torch.stack([slerp(ends[:count], ends[count:], float(s)) for s in share], 1)
+    painted = [paint(step, condition) for step in line.unbind(1)]
+    return torch.stack(painted, 1)
+
+
+def truncated_normal(n: int, dims: int, bound: float, generator: Generator) -> Tensor:
+    """float32 (n, dims), standard normal given that no component is larger than `bound` in size: what redrawing the
+    larger ones gives (Brock et al. 2019, Section 3.1), here by the inverse of the distribution function."""
+    below = torch.special.ndtr(torch.tensor(-bound, dtype=torch.float64))
+    uniform = torch.rand(n, dims, generator=generator, dtype=torch.float64)
+    inside = below + (1 - 2 * below) * uniform.clamp(1e-12, 1 - 1e-12)
+    return torch.special.ndtri(inside).float()
+
+
+def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """(N, Z) and (N, Z) -> the point at `share` of the great circle from a to b (White 2016, Eq. 1): noise between two
+    noises keeps their length, where that of the straight line's middle is one that training never showed."""
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
+    angle = cosine.acos()[:, None]
+    line = (1 - share) * a + share * b
+    arc = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin().clamp(min=1e-12)
+    return torch.where(angle.sin() < 1e-4, line, arc)
+
+
+def _write_gif(path: Path, frames: list) -> None:
+    """An endless animation, there and back, 12 frames a second."""
+    from PIL import Image
+
+    first, *rest = [Image.fromarray(frame) for frame in [*frames, *frames[-2:0:-1]]]
+    with atomic_write(path) as stream:
+        first.save(stream, format="GIF", save_all=True, append_images=rest, duration=83, loop=0)

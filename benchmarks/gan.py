@@ -1,0 +1,157 @@
+"""What does the framework cost a GAN, and what does its fast path gain? In one training, rounds of the framework and of
+raw loops with the same networks on the same pictures take turns: the training pauses, the others run, it goes on.
+
+    python -m benchmarks.gan            # prints tables, writes results/gan_dcgan32.json, gan_fast.json, gan_tiny.json
+
+framework     `lightning-gen fit` with weight average, logging, progress and health
+same          a loop that does the same by hand: fresh images for each player, frozen opponent, one optimizer each
+plain         the loop of tutorials: images for the discriminator are detached, nothing is frozen
+"""
+
+import argparse
+import copy
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from benchmarks.interleave import record
+from lightning_gen.cli import main as command
+from lightning_gen.images import to_signed
+
+#: of the newest training: case -> seconds of each round
+SECONDS: dict[str, list[float]] = {}
+_DCGAN32 = ["--config", "configs/gan/dcgan.yaml", "--config", "configs/data/shapes.yaml"]
+_DCGAN32 += ["--data.init_args.batch_size", "32", "--run.average", "0.995"]
+QUESTIONS: dict[str, tuple[list[str], int, dict[str, Any]]] = {
+    "gan_dcgan32": (_DCGAN32, 4, {"net": "DCGAN, width 32", "images": "32x32x3", "batch": 32}),
+    "gan_fast": (
+        [*_DCGAN32, "--model.init_args.reuse_fakes", "true", "--run.channels_last", "true"],
+        4,
+        {"net": "DCGAN, width 32", "images": "32x32x3", "batch": 32, "reuse_fakes": True, "channels_last": True},
+    ),
+    "gan_tiny": (
+        ["--config", "benchmarks/gan_health/ring.yaml", "--run.health_every", "3200"],
+        20,
+        {"net": "MLP, width 64", "images": "1x1x2", "batch": 128},
+    ),
+}
+
+
+class Rounds(Callback):
+    """Times rounds of the training around it and of raw loops in turns.
+
+    Args:
+        steps: batches of a round.
+        repeats: rounds that count; two before them do not.
+    """
+
+    def __init__(self, steps: int, repeats: int) -> None:
+        self.steps, self.rounds, self.done, self.began = steps, repeats + 2, 0, 0.0
+        self.loops: dict[str, Callable[[], None]] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        SECONDS.clear()
+        SECONDS.update({"framework": [], "same": [], "plain": []})
+        loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        for name, step in (("same", _same), ("plain", _plain)):
+            self.loops[name] = _loop(copy.deepcopy(pl_module), step, itertools.cycle(loader), self.steps)
+        self.began = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        self.done += 1
+        if self.done % self.steps:
+            return
+        SECONDS["framework"].append(time.perf_counter() - self.began)
+        order = list(self.loops.items())
+        for name, loop in order if len(SECONDS["framework"]) % 2 else reversed(order):
+            began = time.perf_counter()
+            loop()
+            SECONDS[name].append(time.perf_counter() - began)
+        trainer.should_stop = len(SECONDS["framework"]) >= self.rounds
+        self.began = time.perf_counter()
+
+
+Step = Callable[[nn.Module, nn.Module, Any, Tensor, list], None]
+
+
+def _loop(module: Any, step: Step, batches: Any, steps: int) -> Callable[[], None]:
+    """`steps` steps of a raw loop on networks of its own."""
+    # Copies of channels-last networks: the raw loops have them in the common order.
+    networks = [n.to(memory_format=torch.contiguous_format) for n in (module.generator, module.discriminator)]
+    optimizers = [
+        module.generator_optimizer(networks[0].parameters()),
+        module.discriminator_optimizer(networks[1].parameters()),
+    ]
+
+    def run() -> None:
+        for _ in range(steps):
+            real = to_signed(next(batches)["image"], module.spec.levels)
+            step(networks[0], networks[1], partial(torch.randn, len(real), module.latent_dim), real, optimizers)
+
+    return run
+
+
+def _game(generator: nn.Module, discriminator: nn.Module, fake: Tensor, real: Tensor, optimizer: Any) -> None:
+    optimizer.zero_grad()
+    softplus = nn.functional.softplus
+    loss = softplus(-discriminator(real).logits).mean() + softplus(discriminator(fake).logits).mean()
+    loss.backward()
+    optimizer.step()
+
+
+def _fool(discriminator: nn.Module, fake: Tensor, optimizer: Any) -> None:
+    optimizer.zero_grad()
+    nn.functional.softplus(-discriminator(fake).logits).mean().backward()
+    optimizer.step()
+
+
+def _same(generator: nn.Module, discriminator: nn.Module, noise: Any, real: Tensor, optimizers: list) -> None:
+    with torch.no_grad():
+        fake = generator(noise())
+    _game(generator, discriminator, fake, real, optimizers[1])
+    discriminator.requires_grad_(False)
+    _fool(discriminator, generator(noise()), optimizers[0])
+    discriminator.requires_grad_(True)
+
+
+def _plain(generator: nn.Module, discriminator: nn.Module, noise: Any, real: Tensor, optimizers: list) -> None:
+    _game(generator, discriminator, generator(noise()).detach(), real, optimizers[1])
+    _fool(discriminator, generator(noise()), optimizers[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--questions", choices=list(QUESTIONS), nargs="+", default=list(QUESTIONS))
+    options = parser.parse_args()
+    for name in options.questions:
+        arguments, steps, about = QUESTIONS[name]
+        rounds = f"[{{class_path: benchmarks.gan.Rounds, init_args: {{steps: {steps}, repeats: {options.repeats}}}}}]"
+        with tempfile.TemporaryDirectory() as root:
+            words = ["fit", *arguments, "--run.root", root, "--run.name", name, "--run.images", "100000000"]
+            words += ["--evaluation.samples", "0", "--trainer.accelerator", "cpu", "--trainer.callbacks", rounds]
+            if command(words):
+                raise SystemExit(2)
+        counted = {case: [t / steps for t in times[2:]] for case, times in _measured().items()}
+        means = {case: 1000 * sum(times) / len(times) for case, times in counted.items()}
+        more = {"steps_per_round": steps, "mean_ms_per_step": {k: round(v, 3) for k, v in means.items()}}
+        record(name, counted, "plain" if name == "gan_fast" else "same", about | more)
+        print(f"{name}: framework - same, mean: {means['framework'] - means['same']:+.3f} ms a step")
+
+
+def _measured() -> dict[str, list[float]]:
+    """Of the module that the configuration imported by name: run as a program, this one has another."""
+    from benchmarks import gan
+
+    return gan.SECONDS
+
+
+if __name__ == "__main__":
+    main()
