@@ -61,7 +61,7 @@ class Rounds(Callback):
         SECONDS.update({"framework": [], "same": [], "plain": []})
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         for name, step in (("same", _same), ("plain", _plain)):
-            self.loops[name] = _loop(copy.deepcopy(pl_module), step, itertools.cycle(loader), self.steps)
+            self.loops[name] = _loop(pl_module, step, itertools.cycle(loader), self.steps)
         self.began = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
@@ -83,8 +83,9 @@ Step = Callable[[nn.Module, nn.Module, Any, Tensor, list], None]
 
 def _loop(module: Any, step: Step, batches: Any, steps: int) -> Callable[[], None]:
     """`steps` steps of a raw loop on networks of its own."""
-    # Copies of channels-last networks: the raw loops have them in the common order.
-    networks = [n.to(memory_format=torch.contiguous_format) for n in (module.generator, module.discriminator)]
+    # The raw loops have their weights in the common order, whatever that of the training is.
+    copies = [copy.deepcopy(network) for network in (module.generator, module.discriminator)]
+    networks = [network.to(memory_format=torch.contiguous_format) for network in copies]
     optimizers = [
         module.generator_optimizer(networks[0].parameters()),
         module.discriminator_optimizer(networks[1].parameters()),
