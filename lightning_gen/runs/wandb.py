@@ -200,7 +200,7 @@ def _run_id(folder: Path) -> str:
     """The id that this run folder was given when it was first mirrored."""
     path = folder / "wandb" / "id"
     if not path.exists():
-        write_text(path, uuid.uuid4().hex[:12])
+        write_text(path, os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:12])  # an agent knows the run by its id
     return path.read_text().strip()
 
 

@@ -1,0 +1,106 @@
+"""Sweeps run to their end: the same seeds, killed workers, early stopping, failures, pictures and the best config."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_gen.cli import main
+
+TRAINER = str(Path(__file__).parent / "trainer.py")
+LR = {"distribution": "log_uniform_values", "min": 1e-4, "max": 1.0}
+
+
+def _write(folder, pause=0.0, parameters=None, **changes):
+    path = folder / "s.yaml"
+    parameters = parameters or {"lr": LR, "width": {"values": [0, 1, 2]}}
+    sweep = {"method": "random", "run_cap": 4, "program": TRAINER, "metric": {"name": "loss"}, **changes}
+    path.write_text(yaml.safe_dump({**sweep, "parameters": {**parameters, "pause": {"value": pause}}}))
+    return path
+
+
+def _results(folder):
+    rows = json.loads((folder / "s" / "results.json").read_text())["trials"]
+    return {row["trial"]: row for row in rows}
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_the_same_seed_gives_the_same_trials(tmp_path, method):
+    path = _write(tmp_path, method=method)
+    found = []
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        assert main(["sweep", str(path), "--root", str(tmp_path / name), "--seed", seed]) == 0
+        found.append({i: (row["parameters"], row["value"]) for i, row in _results(tmp_path / name).items()})
+    assert found[0] == found[1] != found[2]
+    folder = tmp_path / "a" / "s"
+    best = yaml.safe_load((folder / "best.yaml").read_text())
+    least = min(found[0].values(), key=lambda row: row[1])
+    assert float(best["model"]["lr"]) == least[0]["lr"]
+    assert best["run"]["name"] == "s-best"
+    assert (folder / "parallel.png").stat().st_size > 5000
+    assert (folder / "importance.png").stat().st_size > 3000
+
+
+def _children(pid):
+    return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for a worker in /proc")
+def test_a_worker_killed_outright_loses_no_trial(tmp_path):
+    path = _write(tmp_path, pause=0.5, run_cap=8)
+    words = ["sweep", str(path), "--workers", "2", "--root", str(tmp_path), "--heartbeat", "1"]
+    launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen.cli", *words])
+    while not list(tmp_path.glob("s/s-*/metrics.jsonl")):
+        assert launcher.poll() is None
+        time.sleep(0.05)
+    victim = next(worker for worker in _children(launcher.pid) if _children(worker))
+    training = _children(victim)[0]
+    os.kill(victim, signal.SIGKILL)
+    assert launcher.wait() == 0
+    assert not Path(f"/proc/{training}").exists()
+    rows = _results(tmp_path)
+    assert sorted(rows) == list(range(8))
+    assert {row["state"] for row in rows.values()} == {"complete"}
+    assert max(row["tries"] for row in rows.values()) >= 2
+
+
+@pytest.mark.parametrize("stop", ["hyperband", "median"])
+def test_what_is_worse_is_stopped_early(tmp_path, stop):
+    path = _write(
+        tmp_path,
+        pause=0.3,
+        method="grid",
+        run_cap=None,
+        parameters={"width": {"values": [1, 1.1, 1.2, 90, 91]}},
+        early_terminate={"type": "hyperband", "min_iter": 1, "eta": 3},
+    )
+    path.write_text(path.read_text().replace("run_cap: null\n", ""))
+    assert main(["sweep", str(path), "--root", str(tmp_path), *(["--stop", "median"] if stop == "median" else [])]) == 0
+    rows = _results(tmp_path)
+    assert [rows[i]["state"] for i in (0, 4)] == ["complete", "pruned"]
+
+
+def test_failures_and_another_sweep_are_one_plain_line(tmp_path, capsys):
+    path = _write(tmp_path, parameters={"fail": {"values": [1, 2]}}, method="random", run_cap=2)
+    assert main(["sweep", str(path), "--root", str(tmp_path)]) == 2
+    assert "2 of 2 trials failed, the first of them 0: status 1: lightning-gen: the model is wrong" in _line(capsys)
+    assert main(["sweep", str(path), "--root", str(tmp_path), "--seed", "9"]) == 2
+    assert "seed is 9, but 0 in the storage: want the same" in _line(capsys)
+    assert main(["sweep", str(path), "--root", str(tmp_path), "--trials", "3"]) == 2
+    assert "sweep s has changed since" in _line(capsys)
+    assert main(["sweep", str(path), "--root", str(tmp_path), "--storage", "mystery://x"]) == 2
+    assert "storage is mystery://x" in _line(capsys)
+    assert main(["sweep", str(tmp_path / "no.yaml")]) == 2
+    assert "No such file" in _line(capsys)
+
+
+def _line(capsys):
+    text = capsys.readouterr().err.strip()
+    assert "\n" not in text
+    return text
