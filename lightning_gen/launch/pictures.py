@@ -51,7 +51,12 @@ def _parallel(study: Study, found: list[dict[str, Any]], names: list[str], path:
     for i, row in enumerate(found):
         good = 1 - axes[-1][0][i] if not study.sweep.maximize else axes[-1][0][i]
         stopped = row["state"] == "pruned"
-        line = {"color": colormaps["viridis"](good), "ls": ":" if stopped else "-", "lw": 1.8, "alpha": 0.8}
+        line: dict[str, Any] = {
+            "color": colormaps["viridis"](good),
+            "ls": ":" if stopped else "-",
+            "lw": 1.8,
+            "alpha": 0.8,
+        }
         panel.plot(range(len(axes)), [heights[i] for heights, _ in axes], **line)
     for x, (_, ticks) in enumerate(axes):
         panel.axvline(x, color="0.3", lw=0.8)

@@ -18,7 +18,7 @@ def rows(study: Study) -> list[dict[str, Any]]:
     """A row per trial, the best first: index, state, value, parameters, tries and run folder; failures last."""
     tries: dict[int, int] = {}
     for trial in study.study.get_trials(deepcopy=False):
-        index = trial.user_attrs.get("index")
+        index = trial.user_attrs.get("index", -1)
         tries[index] = tries.get(index, 0) + 1
     found = [
         {

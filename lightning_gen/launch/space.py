@@ -80,11 +80,8 @@ def _number(value: Any) -> bool:
 
 def _inferred(where: str, spec: dict[str, Any]) -> str:
     """The distribution that W&B takes where none is named."""
-    for key, kind in (
-        ("value", "constant"),
-        ("probabilities", "categorical_w_probabilities"),
-        ("values", "categorical"),
-    ):
+    kinds = {"value": "constant", "probabilities": "categorical_w_probabilities", "values": "categorical"}
+    for key, kind in kinds.items():
         if key in spec:
             return kind
     if "min" not in spec or "max" not in spec:

@@ -55,15 +55,11 @@ class Study:
                 pruner=_pruner(sweep, stop),
             )
         except (ImportError, optuna.exceptions.StorageInternalError, ValueError) as error:
-            raise UserError(
-                f"storage is {url}: {_first_line(error)}; want sqlite:///FILE or postgresql://..."
-            ) from error
+            raise _unusable(url, error) from error
         except Exception as error:  # SQLAlchemy's own, of a module that only Optuna imports
             if not type(error).__module__.startswith("sqlalchemy"):
                 raise
-            raise UserError(
-                f"storage is {url}: {_first_line(error)}; want sqlite:///FILE or postgresql://..."
-            ) from error
+            raise _unusable(url, error) from error
 
     def lay_out(self) -> None:
         """Make the slots of all trials, once; one process does, before there are workers.
@@ -137,8 +133,9 @@ class Study:
         trial.set_user_attr("values", chosen)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _unusable(url: str, error: Exception) -> UserError:
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(f"storage is {url}: {why}; want sqlite:///FILE or postgresql://USER@HOST/NAME")
 
 
 def _pruner(sweep: SweepFile, stop: str) -> Any:

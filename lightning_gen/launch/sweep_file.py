@@ -31,7 +31,7 @@ class SweepFile:
         metric: name in ``metrics.jsonl``.
         maximize: whether more of it is better.
         parameters: what varies, and constants.
-        command: words, with ``${env}``, ``${interpreter}``, ``${program}`` and ``${args}`` as W&B's agent replaces them.
+        command: words, with ``${env}``, ``${interpreter}``, ``${program}`` and ``${args}`` as W&B replaces them.
         program: what ``${program}`` stands for.
         cap: number of trials (None: the whole grid).
         stopping: ``early_terminate``; empty: every trial runs to its end.

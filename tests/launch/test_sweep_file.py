@@ -23,7 +23,7 @@ GOOD = {
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_sweeps_pass_the_validation_of_wandb_and_run_here(path):
-    sweeps = pytest.importorskip("sweeps", reason="W&B's validator: pip install --no-deps sweeps jsonref")
+    sweeps = pytest.importorskip("sweeps.config", reason="W&B's validator: pip install --no-deps sweeps jsonref")
     from wandb.apis.public.sweeps import _validate_config_and_fill_distribution
 
     config = yaml.safe_load(path.read_text())

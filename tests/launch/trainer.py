@@ -1,4 +1,4 @@
-"""A training of a second for tests of sweeps: takes fit's arguments, writes a run folder, loss (lr - 0.01)^2 + width."""
+"""A training of a second for tests of sweeps: it writes a run folder; the loss is (lr - 0.01)^2 + width."""
 
 import json
 import sys
