@@ -50,7 +50,7 @@ def _parallel(study: Study, found: list[dict[str, Any]], names: list[str], path:
     panel = figure.subplots()
     for i, row in enumerate(found):
         good = 1 - axes[-1][0][i] if not study.sweep.maximize else axes[-1][0][i]
-        stopped = row["state"] == "pruned"
+        style = ":" if row["state"] == "pruned" else "-"
         line: dict[str, Any] = {
             "color": colormaps["viridis"](good),
             "ls": ":" if stopped else "-",
