@@ -53,7 +53,7 @@ def _parallel(study: Study, found: list[dict[str, Any]], names: list[str], path:
         style = ":" if row["state"] == "pruned" else "-"
         line: dict[str, Any] = {
             "color": colormaps["viridis"](good),
-            "ls": ":" if stopped else "-",
+            "ls": style,
             "lw": 1.8,
             "alpha": 0.8,
         }
