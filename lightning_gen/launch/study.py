@@ -46,7 +46,7 @@ class Study:
                 grace_period=2 * heartbeat,
                 heartbeat_stale_trial_callback=retry,
             )
-            direction = "maximize" if sweep.maximize else "minimize"
+            direction: Any = "maximize" if sweep.maximize else "minimize"
             self.study = optuna.create_study(
                 study_name=sweep.name,
                 storage=self.storage,

@@ -18,7 +18,7 @@ from lightning_gen.launch.space import Parameter, parameter
 __all__ = ["SweepFile", "read_sweep"]
 
 _KEYS = ("program", "command", "method", "metric", "parameters", "early_terminate", "run_cap", "name", "description")
-_KEYS += ("project", "entity", "apiVersion", "kind")
+_MORE = ("project", "entity", "apiVersion", "kind")
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path} holds {type(config).__name__}: want a mapping in W&B's sweep format")
     for key in config:
-        if key not in _KEYS:
-            raise UserError(f"{path}: {key} is no key that runs here: want one of {', '.join(_KEYS)}")
+        if key not in _KEYS + _MORE:
+            raise UserError(f"{path}: {key} is no key that runs here: want one of {", ".join(_KEYS + _MORE)}")
     return config
 
 
