@@ -135,7 +135,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} holds {type(config).__name__}: want a mapping in W&B's sweep format")
     for key in config:
         if key not in _KEYS + _MORE:
-            raise UserError(f"{path}: {key} is no key that runs here: want one of {", ".join(_KEYS + _MORE)}")
+            raise UserError(f"{path}: {key} is no key that runs here: want one of {', '.join(_KEYS + _MORE)}")
     return config
 
 
