@@ -6,6 +6,7 @@ runs them. A worker that takes one keeps its heart beating; a trial whose heart 
 
 import random
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,7 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self.sweep, self.seed = sweep, seed
         waits: dict[str, Any] = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
         retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
