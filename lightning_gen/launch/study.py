@@ -37,6 +37,7 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Heartbeat of storage is supposed")  # `beat` sends them, not Optuna's loop
         self.sweep, self.seed = sweep, seed
         waits: dict[str, Any] = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}
         retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
