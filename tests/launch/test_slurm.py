@@ -1,7 +1,7 @@
 """On a real Slurm: jobs that are preempted or lose a process come back and end as if nothing had happened.
 
-Skipped, with the reason, where no Slurm can be installed or started; and unless asked for, as they have not been seen to
-pass to their end: on two loaded cores the first waits in vain for the last restart of its job."""
+Skipped, with the reason, where no Slurm can be installed or started; and unless asked for, as they have not been seen
+to pass to their end: on two loaded cores the first waits in vain for the last restart of its job."""
 
 import os
 import re
