@@ -1,10 +1,10 @@
 """Inception features and the Fréchet root against torch-fidelity, torchmetrics and pytorch-fid, with equal weights.
 
-    python -m benchmarks.extraction [--batch 16] [--repeats 10] [--root-repeats 5]
+    python -m benchmarks.extraction [--batch 64] [--repeats 10] [--root-repeats 5]
 
 The weights are random, seeded, made on the spot in the layout of the file of 2015; all four networks read that file.
 0 repeats leave a part out. pytorch-fid resizes in a third way, so its features differ by more than rounding.
-Writes results/extraction.json (a batch of 32x32 pictures, resize included; ``distance`` is the Fréchet distance between
+Writes results/extraction.json (a batch of 32x32 pictures, by default as many as torch-fidelity's, resize included; ``distance`` is the Fréchet distance between
 our features and each peer's on the same pictures) and results/frechet_root.json (two Gaussians of 2048 dimensions; ours
 as in an evaluation: what is kept of the real set is ready, the covariance of the generated one is not yet factored).
 """
@@ -68,7 +68,7 @@ def extractors(path: Path, digest: str) -> dict[str, Callable[[Tensor], Tensor]]
     }
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def extraction(batch: int, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.pth"
@@ -110,7 +110,7 @@ def root(repeats: int, dims: int = 2048) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (("--batch", 16), ("--repeats", 10), ("--root-repeats", 5)):
+    for name, value in (("--batch", 64), ("--repeats", 10), ("--root-repeats", 5)):
         parser.add_argument(name, type=int, default=value)
     options = parser.parse_args()
     if options.repeats:

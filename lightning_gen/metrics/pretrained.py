@@ -22,6 +22,8 @@ __all__ = ["CLIP", "DINO", "Inception"]
 
 #: SHA-256 of weights-inception-2015-12-05-6726825d.pth begins with
 _OFFICIAL = "6726825d"
+#: images at a time on a CPU: their activations of 299x299 pixels stay in its cache, which is worth a sixth of the time
+_AT_ONCE = 8
 
 
 @final
@@ -84,6 +86,10 @@ class Inception(Extractor):
         return name if self.dtype == "float32" else f"{name}-{self.dtype}"
 
     def forward(self, image: Tensor) -> Tensor:
+        pieces = image.split(_AT_ONCE) if image.device.type == "cpu" else (image,)
+        return torch.cat([self._features(piece) for piece in pieces])
+
+    def _features(self, image: Tensor) -> Tensor:
         # Scaled before it is resized: the weights of a resize add up to 1, and a small picture has fewer pixels.
         x = self.resized((_rgb(image, self.spec.levels).float() - 128) / 128)
         x = x.to(getattr(torch, self.dtype), memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d, pad
 from lightning_gen.data.digits import Digits
 from lightning_gen.metrics.distances import SetDistance
 from lightning_gen.metrics.extractors import PCA, Classifier, fit_classifier, fit_pca, weights_hash
-from lightning_gen.metrics.frechet import FrechetDistance, factor, frechet_distance
+from lightning_gen.metrics.frechet import FrechetDistance, factor, frechet_distance, nuclear_norm
 from lightning_gen.metrics.kernel import KernelDistance, squared_mmd
 from lightning_gen.metrics.manifold import FidelityDiversity, fidelity_diversity, radii
 
@@ -32,6 +32,23 @@ def test_frechet_agrees_with_the_root_of_the_product(count, dims):
     product = sqrtm((ca + ridge * torch.eye(dims).numpy()) @ (cb + ridge * torch.eye(dims).numpy())).real
     wanted = float((a.mean(0) - b.mean(0)).square().sum()) + ca.trace() + cb.trace() - 2 * product.trace()
     assert _distance(a, b) == pytest.approx(wanted, rel=1e-9 if not ridge else 1e-3)
+
+
+def test_nuclear_norm_of_badly_conditioned_factors():
+    """Square, by the eigenvalues of the Gram matrix, against the singular values 1 to 1e-9."""
+    scales = torch.logspace(0, -9, 60, dtype=torch.float64)
+    left, right = (torch.linalg.qr(_gaussian(60, 60, seed)).Q for seed in (1, 2))
+    assert float(nuclear_norm(left * scales @ right)) == pytest.approx(float(scales.sum()), rel=1e-8)
+
+
+def test_frechet_of_features_that_repeat():
+    """A singular covariance with N > D: a column repeated, and one that never moves."""
+    x, y = _gaussian(200, 4, 1), _gaussian(200, 4, 2)
+    a, b = (torch.cat([z, z[:, :1], torch.ones(200, 1)], 1) for z in (x, y))
+    assert factor(a).shape == (6, 4)
+    mean, roots = (a.mean(0), b.mean(0)), [torch.linalg.svd(z - z.mean(0), full_matrices=False) for z in (a, b)]
+    exact = [r.Vh.T * (r.S / 199**0.5) for r in roots]
+    assert _distance(a, b) == pytest.approx(frechet_distance(mean[0], exact[0], mean[1], exact[1]), rel=1e-9)
 
 
 def test_frechet_of_known_gaussians():
