@@ -4,7 +4,7 @@
 
 The weights are random, seeded, made on the spot in the layout of the file of 2015; all four networks read that file.
 0 repeats leave a part out. pytorch-fid resizes in a third way, so its features differ by more than rounding.
-Writes results/extraction.json (a batch of 32x32 pictures, by default as many as torch-fidelity's, resize included; ``distance`` is the Fréchet distance between
+Writes results/extraction.json (a batch of 32x32 pictures, resize included; ``distance`` is the Fréchet distance between
 our features and each peer's on the same pictures) and results/frechet_root.json (two Gaussians of 2048 dimensions; ours
 as in an evaluation: what is kept of the real set is ready, the covariance of the generated one is not yet factored).
 """
