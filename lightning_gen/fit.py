@@ -50,6 +50,7 @@ class Run:
         images: training images, all processes together.
         grid_every: images between sample grids; 0: at the end only.
         evaluate_every: images between evaluations; 0: at the end only.
+        rate_images: validation images that the rate and the alarm for a collapsed posterior of a VAE are computed on.
         health_every: images between looks at the health of a GAN; 0: none.
         stop_on_collapse: end the run, with its checkpoint, where a GAN collapses.
         save_every: images between checkpoints; 0: at the end only.
@@ -67,6 +68,7 @@ class Run:
     images: int = 20000
     grid_every: int = 0
     evaluate_every: int = 0
+    rate_images: int = 256
     health_every: int = 3200
     stop_on_collapse: bool = False
     save_every: int = 0
@@ -80,6 +82,8 @@ class Run:
     def __post_init__(self) -> None:
         if self.images < 1:
             raise UserError(f"run.images is {self.images}: want 1 or more")
+        if self.rate_images < 1:
+            raise UserError(f"run.rate_images is {self.rate_images}: want 1 or more")
         decays = (self.average.start, self.average.end) if isinstance(self.average, Ramp) else (self.average,)
         for decay in decays:
             if not 0 <= decay < 1:
@@ -186,7 +190,7 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
         ImageBudget(run.images),
         SampleGrids(run.folder, run.grid_every),
         Evaluate(evaluation, run.folder, run.evaluate_every),
-        RateAlarm(run.evaluate_every),
+        RateAlarm(run.evaluate_every, run.rate_images),
         Health(evaluation, run.folder, run.health_every, run.stop_on_collapse),
         ImageProgress(run.name, run.images),
         Checkpoints(run.folder / "checkpoints", run.save_every, run.save_minutes),

@@ -71,11 +71,12 @@ def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     """The same YAML on 28x28 grey and 32x32 colour pictures: it trains, and its checkpoint samples."""
     # A grid of 64 images and the bits/dim of 2,000 would take minutes for networks that go pixel by pixel.
     monkeypatch.setattr("lightning_gen.fit.SampleGrids", partial(SampleGrids, count=2))
-    monkeypatch.setattr("lightning_gen.callbacks.evaluate.Evaluate.on_train_end", lambda *_: None)
+    monkeypatch.setattr("lightning_gen.callbacks.evaluate.Evaluate._measure", lambda *_: None)
     if not (SHARED / data).is_dir():
         pytest.skip(f"no {SHARED / data}: real pictures are not here")
     arguments = ["-c", str(config), "-c", "tests/pictures.yaml", "--data.init_args.root", str(SHARED / data)]
-    fit([*arguments, "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "8", *QUIET, *NO_DISTANCES])
+    few = ["--run.images", "8", "--run.rate_images", "4"]
+    fit([*arguments, "--run.root", str(tmp_path), "--run.name", "x", *few, *QUIET, *NO_DISTANCES])
     module = load_module(tmp_path / "x" / "checkpoints" / "last.ckpt")
     assert module.spec.shape == {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}[data]
 
@@ -94,6 +95,7 @@ def test_an_existing_run_is_refused_and_kept(tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--run.images", "0"], "run.images is 0: want 1 or more"),
+        (["--run.rate_images", "0"], "run.rate_images is 0: want 1 or more"),
         (["--run.name", "a/b"], "run.name is 'a/b': want the name of one folder"),
         (["--data.init_args.batch_size", "5000"], "batch_size is 5000: want 1 to 1297"),
     ],

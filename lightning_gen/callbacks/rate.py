@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from lightning_gen.base import ImageData, ImageModule, VariationalModule, condition_of
 from lightning_gen.callbacks.average import averaged_weights
 from lightning_gen.callbacks.record import ImageMarks
-from lightning_gen.evaluation import seeded
+from lightning_gen.evaluation import BLOCK, seeded
 
 __all__ = ["RateAlarm"]
 
@@ -20,7 +21,7 @@ class RateAlarm(Callback):
 
     Args:
         every: images between measurements; 0: at the end only.
-        images: how many are looked at.
+        images: how many are looked at, 1 or more, in blocks of `BLOCK`.
         least: nats per image and group below which the alarm is raised.
     """
 
@@ -41,10 +42,8 @@ class RateAlarm(Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
-        batch = next(data.batches("val", self.images, 0, self.images))
-        batch = {k: v.to(module.device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-        with averaged_weights(trainer, module), seeded(module.device, 0, 0):
-            log_likelihood, kl = module.terms(batch["image"], condition_of(batch))
+        with averaged_weights(trainer, module):
+            log_likelihood, kl = self._terms(module, data)
         rates = kl.mean(0).tolist()
         values = {"eval/rate": sum(rates), "eval/distortion": -log_likelihood.mean().item()}
         for logger in trainer.loggers:
@@ -55,6 +54,17 @@ class RateAlarm(Callback):
             where = f"layers {', '.join(dead)} of {len(rates)}" if len(rates) > 1 else "its codes"
             text = f"posterior collapse after {module.images_seen} images: {where} carry less than {self.least} nats"
             print(f"lightning-gen: {text}", file=sys.stderr)
+
+    def _terms(self, module: VariationalModule, data: ImageData) -> tuple[Tensor, Tensor]:
+        """`VariationalModule.terms` of the first images, block by block: the likelihoods of all levels of hundreds of
+        pictures would not fit into memory at once."""
+        found = []
+        for block, batch in enumerate(data.batches("val", BLOCK, 0, self.images)):
+            batch = {k: v.to(module.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            with seeded(module.device, 0, block):
+                found.append(module.terms(batch["image"], condition_of(batch)))
+        log_likelihood, kl = zip(*found, strict=True)
+        return torch.cat(log_likelihood), torch.cat(kl)
 
     def state_dict(self) -> dict[str, Any]:
         return {"next": self.marks.next, "told": self.told}
