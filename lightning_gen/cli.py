@@ -26,6 +26,10 @@ COMMANDS = {
     "baselines": ("lightning_gen.tasks.baselines", "the same numbers for trivial models of a data set"),
     "submit": ("lightning_gen.launch.submit", "a training as a Slurm job that comes back: submit [options] -- fit ..."),
     "sweep": ("lightning_gen.launch.sweep", "a sweep file in W&B's format, run here or as Slurm jobs"),
+    "export": (
+        "lightning_gen.runs.share",
+        "weights as safetensors with a model card, to share: export RUN --out FOLDER",
+    ),
     "compare": ("lightning_gen.runs.compare", "tables of runs: what is comparable, ranked; --json, --html FILE"),
     "dashboard": ("lightning_gen.runs.dashboard", "the same as a live page in the browser, while training runs"),
 }

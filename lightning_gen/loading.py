@@ -2,19 +2,21 @@
 
 import argparse
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError, safe_open
 from yaml import YAMLError
 
 from lightning_gen.base import ImageData, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.plain import plain_line
 
-__all__ = ["checkpoint_path", "load_data", "load_module", "load_run", "load_section"]
+__all__ = ["checkpoint_path", "export_header", "load_data", "load_module", "load_run", "load_section"]
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule, ImageData]:
@@ -32,7 +34,10 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule,
 
 
 def checkpoint_path(folder: str | Path, checkpoint: str = "last") -> Path:
-    """``folder/checkpoints/NAME.ckpt``; raises `UserError` where there is none."""
+    """``folder/checkpoints/NAME.ckpt``, or ``folder/model.safetensors`` of an exported model; raises `UserError` where
+    there is neither."""
+    if (exported := Path(folder) / "model.safetensors").is_file():
+        return exported
     path = Path(folder) / "checkpoints" / f"{checkpoint}.ckpt"
     if not path.is_file():
         raise UserError(f"run {folder} has no checkpoints/{checkpoint}.ckpt: want the folder of a finished run")
@@ -88,14 +93,16 @@ def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
     """Rebuild a model from its checkpoint alone, on the CPU, in eval mode.
 
     Args:
-        path: a checkpoint that `lightning-gen fit` wrote.
-        averaged: take the moving average of the weights where the checkpoint has one.
+        path: a checkpoint that `lightning-gen fit` wrote, or what `lightning-gen export` made of it.
+        averaged: take the moving average of the weights where the checkpoint has one; an export has nothing else.
 
     Raises:
         UserError: no such file, not a checkpoint, or one that does not say how its model is built.
     """
     if not Path(path).is_file():
         raise UserError(f"checkpoint {path} does not exist")
+    if Path(path).suffix == ".safetensors":
+        return _load_exported(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         class_path = checkpoint["hyper_parameters"]["_class_path"]
@@ -110,6 +117,36 @@ def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
         raise UserError(f"checkpoint {path} does not fit {class_path}: {why}; want one of this version") from error
     if averaged and "average" in checkpoint:
         model.averaged.load_state_dict(checkpoint["average"], strict=False)
+    return model.eval()
+
+
+def export_header(path: str | Path) -> dict[str, str]:
+    """What the header of an exported file says, from the checkpoint at `path`: how the model is built, and what it has
+    seen. The weights that belong to it are the state of `ImageModule.averaged`."""
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    about = {"model": checkpoint["hyper_parameters"], "images_seen": checkpoint["images_seen"]}
+    return {"format": "pt", "lightning_gen": json.dumps(about)}
+
+
+def _load_exported(path: str | Path) -> ImageModule:
+    from lightning.pytorch.cli import instantiate_module
+
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["lightning_gen"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        hyper = {key: value for key, value in about["model"].items() if key != "_instantiator"}
+        class_path = hyper["_class_path"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"file {path} cannot be read: want one that lightning-gen export wrote") from error
+    _check_trusted(hyper)
+    try:
+        model = instantiate_module(ImageModule, hyper)
+        model.averaged.load_state_dict(tensors)
+    except (argparse.ArgumentError, RuntimeError, TypeError, AttributeError, ValueError) as error:
+        why = " ".join(str(error).split())[:160]
+        raise UserError(f"file {path} does not fit {class_path}: {why}; want one of this version") from error
+    model.images_seen = about["images_seen"]
     return model.eval()
 
 
