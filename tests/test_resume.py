@@ -36,6 +36,18 @@ def test_stopped_and_resumed_is_never_stopped_bit_for_bit(config, tmp_path):
     assert _rows(tmp_path / "whole") == _rows(tmp_path / "parts")
 
 
+@pytest.mark.parametrize("stops", [(5,), (5, 6), (5, 10), (4, 5, 7)])
+def test_a_stop_at_the_last_batch_of_an_epoch_is_not_forgotten_by_the_next(stops, tmp_path):
+    large = ["--data.init_args.batch_size", "256", "--run.resume", "changed", "--run.save_every", "256"]
+    assert _fit("vae/vae", tmp_path, "whole", 256 * 11, *large) == 0  # 5 batches in an epoch
+    for batches in (*stops, 11):
+        assert _fit("vae/vae", tmp_path, "parts", 256 * batches, *large) == 0
+    whole, parts = (_checkpoint(tmp_path / name) for name in ("whole", "parts"))
+    assert whole["loops"]["fit_loop"] == parts["loops"]["fit_loop"]
+    assert all(torch.equal(whole["state_dict"][key], parts["state_dict"][key]) for key in whole["state_dict"])
+    assert _rows(tmp_path / "whole") == _rows(tmp_path / "parts")
+
+
 def test_a_damaged_checkpoint_is_told_and_the_one_before_serves(tmp_path, capsys):
     assert _fit("vae/vae", tmp_path, "whole", 512) == 0
     assert _fit("vae/vae", tmp_path, "r", 256) == 0

@@ -51,7 +51,7 @@ class Checkpoints(Checkpoint):
         self.folder, self.every_minutes = Path(folder), every_minutes
         self.marks = ImageMarks(every_images)
         self.saved_at = time.monotonic()
-        self.saved = -1
+        self.saved, self.ended = -1, False
         self.best, self.best_at = float("inf"), -1
         self.signals = Signals()
 
@@ -80,6 +80,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageModule)
+        self.ended = True
         best = self._improved(trainer, pl_module)
         if best or self.saved != pl_module.images_seen:
             self._save(trainer, pl_module, best)
@@ -112,7 +113,10 @@ class Checkpoints(Checkpoint):
     restored: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        own = {"random": random_state(), "loader": checkpoint["loops"]["fit_loop"].get("combined_loader", [])}
+        loop = checkpoint["loops"]["fit_loop"]
+        if not self.ended:
+            _count_epoch(loop["epoch_progress"])
+        own = {"random": random_state(), "loader": loop["state_dict"].get("combined_loader", [])}
         states: list[Any] = [own]
         if trainer.world_size > 1:
             states = [None] * trainer.world_size
@@ -125,7 +129,7 @@ class Checkpoints(Checkpoint):
         if trainer.global_rank < len(checkpoint["ranks"]):
             own = checkpoint["ranks"][trainer.global_rank]
             self.restored = own["random"]
-            checkpoint["loops"]["fit_loop"]["combined_loader"] = own["loader"]
+            checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = own["loader"]
 
     def state_dict(self) -> dict[str, Any]:
         return {"next": self.marks.next, "best": self.best, "best_at": self.best_at, "saved": self.saved}
@@ -133,6 +137,13 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.marks.next, self.best, self.saved = state_dict["next"], state_dict["best"], state_dict["saved"]
         self.best_at = state_dict.get("best_at", -1)
+
+
+def _count_epoch(progress: dict[str, dict[str, int]]) -> None:
+    """Between two batches an epoch has begun and is not over. Lightning 2.6 forgets to count the epoch that follows a
+    resume from the last batch of one: the next resume would take it for finished and begin its data anew."""
+    for counts in progress.values():
+        counts["ready"] = counts["started"] = counts["processed"] + 1
 
 
 def _pending_row(trainer: Trainer) -> dict[str, float] | None:
