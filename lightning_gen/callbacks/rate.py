@@ -27,6 +27,7 @@ class RateAlarm(Callback):
 
     def __init__(self, every: int = 0, images: int = 256, least: float = 0.05) -> None:
         self.marks, self.images, self.least, self.told = ImageMarks(every), images, least, False
+        self.measured = -1
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if isinstance(pl_module, ImageModule) and self.marks.due(pl_module.images_seen):
@@ -40,6 +41,9 @@ class RateAlarm(Callback):
     def _measure(self, trainer: Trainer, module: ImageModule) -> None:
         if not isinstance(module, VariationalModule) or not trainer.is_global_zero:
             return
+        if self.measured == module.images_seen:
+            return
+        self.measured = module.images_seen
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
         with averaged_weights(trainer, module):
@@ -67,7 +71,8 @@ class RateAlarm(Callback):
         return torch.cat(log_likelihood), torch.cat(kl)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"next": self.marks.next, "told": self.told}
+        return {"next": self.marks.next, "told": self.told, "measured": self.measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.marks.next, self.told = state_dict["next"], state_dict["told"]
+        self.measured = state_dict.get("measured", -1)

@@ -136,7 +136,7 @@ class Bernoulli(Likelihood):
         return (1,) * self.spec.channels
 
     def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
-        return logsigmoid(torch.where(image > 0, raw, -raw)).sum(1)
+        return logsigmoid(raw * to_signed(image, 2)).sum(1)
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
         logit = raw[:, channel : channel + 1].double()

@@ -47,8 +47,8 @@ class GaussianPosterior(Posterior):
 
     def rsample(self, features: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_scale = self.gaussian(features)
-        z = mean + log_scale.exp() * torch.randn_like(mean)
-        return z, gaussian_log_prob(z, mean, log_scale)
+        noise = torch.randn_like(mean)
+        return mean + log_scale.exp() * noise, gaussian_log_prob(noise) - log_scale.sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
         return self.gaussian(features)[0]

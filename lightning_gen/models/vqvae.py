@@ -28,7 +28,8 @@ class VQVAE(VariationalModule, ReconstructionModule):
         spec: of the images.
         encoder: called with (spec, D).
         decoder: called with (spec, D, P); gives the parameters (B, P, H, W) of the likelihood.
-        prior: p(z), called with (spec of the grid, parameters per channel, length of the condition's vector).
+        prior: p(z), called with (spec of the grid of vectors, (K,), length of the condition's vector). It is shown the
+            vectors, not their numbers, which have no order; they are one value of a position.
         optimizer: see `LikelihoodModule`.
         likelihood: p(x|z), called with (spec); it says P.
         condition: of the prior, called with (spec).
@@ -63,7 +64,8 @@ class VQVAE(VariationalModule, ReconstructionModule):
         self.codebook, self.condition = Codebook(codes, dim), condition(spec)
         self.grid = ImageSpec(1, *self.encoder.size, codes)
         self.code_likelihood = Categorical(self.grid)
-        self.prior = prior(self.grid, self.code_likelihood.channel_parameters, self.condition.features)
+        shown = ImageSpec(dim, *self.encoder.size, codes)
+        self.prior = prior(shown, self.code_likelihood.channel_parameters, self.condition.features)
 
     @property
     def condition_keys(self) -> tuple[str, ...]:
@@ -71,8 +73,8 @@ class VQVAE(VariationalModule, ReconstructionModule):
 
     def _rate(self, index: Tensor, condition: Batch | None) -> Tensor:
         """(B, h, w) -> -log p(z), nats (B, 1)."""
+        raw = self.prior(self.codebook.look_up(index).detach(), self.condition(condition))
         grid = index[:, None].to(torch.uint8)
-        raw = self.prior(to_signed(grid, self.grid.levels), self.condition(condition))
         return -self.code_likelihood.log_prob(raw, grid).flatten(1).sum(1, keepdim=True)
 
     def _distortion(self, z: Tensor, image: Tensor) -> Tensor:
@@ -103,14 +105,14 @@ class VQVAE(VariationalModule, ReconstructionModule):
         context = self.condition(self.condition.rows(condition, n, generator))
         grid = torch.zeros(n, *self.grid.shape, dtype=torch.uint8, device=self.device)
         uniform = self._uniform(*grid.shape, generator=generator)
-        signed = to_signed(grid, self.grid.levels)
-        reader = self.prior.reader(signed, context)
+        shown = self.codebook.look_up(grid[:, 0])
+        reader = self.prior.reader(shown, context)
         for row in range(self.grid.height):
             for column in range(self.grid.width):
                 here = (..., slice(row, row + 1), slice(column, column + 1))
                 grid[here] = self.code_likelihood.sample(reader.read(row, column), uniform[here], temperature)
-                signed[here] = to_signed(grid[here], self.grid.levels)
-        raw = self.decoder(self.codebook.look_up(grid[:, 0]))
+                shown[here] = self.codebook.look_up(grid[here][:, 0])
+        raw = self.decoder(shown)
         shape = (n, self.likelihood.draws, *self.spec.shape[1:])
         return self.likelihood.sample(raw, self._uniform(*shape, generator=generator), temperature)
 

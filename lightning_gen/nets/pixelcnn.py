@@ -70,12 +70,13 @@ class _GatedLayer(nn.Module):
 
 @final
 class GatedPixelCNN(CausalNet):
-    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The features of both stacks are shared out to the channels
+    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The features of both stacks are shared out to the values
     of a pixel, as its red, green and blue are predicted in this order (2016a, Section 3.4).
 
     Args:
         spec: of the images.
-        channel_parameters: of the likelihood, one number per channel; their sum is P.
+        channel_parameters: of the likelihood, one number per value of a pixel; their sum is P. A value is a channel, or
+            several in a row where there are fewer values than channels, as a code is one value shown as a vector.
         context: K, length of what the images are conditioned on, 0 for nothing.
         width: features of each stack, at least one per channel.
         layers: gated layers, the first with mask A; 1 or more.
@@ -99,12 +100,15 @@ class GatedPixelCNN(CausalNet):
         super().__init__()
         if kernel < 3 or kernel % 2 == 0:
             raise UserError(f"net.kernel is {kernel}: want an odd number, 3 or more")
-        if width < spec.channels:
-            raise UserError(f"net.width is {width}: want at least one feature for each of {spec.channels} channels")
+        if width < len(channel_parameters):
+            raise UserError(
+                f"net.width is {width}: want at least one feature for each of {len(channel_parameters)} channels"
+            )
         if layers < 1:
             raise UserError(f"net.layers is {layers}: want 1 or more")
-        image, hidden = torch.arange(spec.channels), groups_of_features(width, spec.channels)
-        twice, out = groups_of_features(2 * width, spec.channels), groups_of(channel_parameters)
+        values = len(channel_parameters)
+        image, hidden = groups_of_features(spec.channels, values), groups_of_features(width, values)
+        twice, out = groups_of_features(2 * width, values), groups_of(channel_parameters)
         self.layers = nn.ModuleList(
             _GatedLayer(hidden if i else image, hidden, context, kernel, first=i == 0, dropout=dropout)
             for i in range(layers)
