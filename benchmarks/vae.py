@@ -2,7 +2,7 @@
 decoder (the same classes), the same layers in the flow, Bernoulli pixels, Adam, batches of 128 in float32.
 
     python -m benchmarks.vae steps [--repeats 200]     # a bare step: loss, backward, Adam, on one batch in memory
-    python -m benchmarks.vae fits [--repeats 9]        # the whole loop of each: `lightning-gen fit`, pythae's BaseTrainer
+    python -m benchmarks.vae fits [--repeats 9]        # a whole fit by each: `lightning-gen fit`, BaseTrainer
 
 pythae's flow has parameters that do not depend on the image. Ours has them from the encoder (`amortised`), which is
 more work; `matched` is ours with pythae's sizes, its flow without context. In `fits` each side does what it does by
@@ -50,7 +50,7 @@ from lightning_gen.nets.made import MADE
 
 SPEC, LATENT, BATCH = ImageSpec(1, 28, 28, 2), 32, 128
 BLOCKS, HIDDEN, WIDTH = 2, 3, 128
-IMAGES, EPOCHS = 2560, 5
+IMAGES, EPOCHS = 1280, 5
 
 
 class Coins(MemoryImages):
@@ -179,7 +179,7 @@ def _fits(repeats: int) -> None:
 
 
 def _fit(posterior: type[Posterior]) -> float:
-    """Seconds of all epochs but the first and last by `lightning-gen fit`, from the times that the run itself writes down."""
+    """Seconds of all epochs but the first and last by `lightning-gen fit`, from the times that the run writes down."""
     net, where = "lightning_gen.nets.dense.MLP", f"{posterior.__module__}.{posterior.__name__}"
     model = {
         "latent_dim": LATENT,
