@@ -103,6 +103,12 @@ class ImageData(LightningDataModule, ABC):
         from its centre within which an image belongs to a mode; None for any other set."""
         return None
 
+    @property
+    def probabilities(self) -> Tensor | None:
+        """Where the probability of every image of two pixels is known: float64 (levels, levels), the first pixel down;
+        None for any other set."""
+        return None
+
     @abstractmethod
     def size(self, split: Split) -> int:
         """Number of images of `split`."""

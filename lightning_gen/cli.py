@@ -20,6 +20,7 @@ COMMANDS = {
     "latent": ("lightning_gen.tasks.latent", "pictures of the latent space: map, manifold, interpolation"),
     "cluster": ("lightning_gen.tasks.cluster", "clusters of codes held against the labels"),
     "score": ("lightning_gen.tasks.score", "how surprising each image is; outliers"),
+    "density": ("lightning_gen.tasks.density", "a picture of a model's density over a plane, beside the true one"),
     "complete": ("lightning_gen.tasks.complete", "fill in the missing part of held-out images"),
     "compress": ("lightning_gen.tasks.compress", "images -> a small file, lossless, by a model's exact probabilities"),
     "decompress": ("lightning_gen.tasks.decompress", "images from such a file"),

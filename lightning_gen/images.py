@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_gen.errors import UserError
 
-__all__ = ["ImageSpec", "from_signed", "from_unit", "grid", "to_display", "to_signed", "to_unit"]
+__all__ = ["ImageSpec", "draw_density", "from_signed", "from_unit", "grid", "to_display", "to_signed", "to_unit"]
 
 
 class ImageSpec:
@@ -126,3 +126,18 @@ def grid(image: Tensor, levels: int, columns: int = 8, cell: int = 64, gap: int 
         top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
         canvas[top : top + height, left : left + width] = picture
     return canvas
+
+
+def draw_density(density: Tensor, cell: int = 4) -> Tensor:
+    """A picture of a density over (x, y), x to the right and y upwards; dark is likely.
+
+    Args:
+        density: (L, L), 0 or more, such as `ImageData.probabilities` or a histogram of samples.
+        cell: pixels per level.
+
+    Returns:
+        uint8 (L*cell, L*cell), values 0..255.
+    """
+    shade = 255 * (1 - (density / density.max()).double().sqrt())  # the root shows the faint parts too
+    picture = shade.round().to(torch.uint8).T.flip(0)
+    return picture.repeat_interleave(cell, 0).repeat_interleave(cell, 1)

@@ -17,7 +17,7 @@ from lightning_gen.data.rows import Column
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 
-__all__ = ["WORLDS", "ToyWorld", "draw_density"]
+__all__ = ["WORLDS", "ToyWorld"]
 
 World = Literal["eight_gaussians", "grid", "two_moons", "two_spirals", "rings", "pinwheel", "checkerboard"]
 
@@ -166,18 +166,3 @@ class ToyWorld(MemoryImages):
         place = torch.searchsorted(total / total[-1], below, right=True)
         pixels = torch.stack([place // self.spec.levels, place % self.spec.levels], 1)
         return pixels.to(torch.uint8).view(count, 1, 1, 2)
-
-
-def draw_density(density: Tensor, cell: int = 4) -> Tensor:
-    """A picture of a density over (x, y), x to the right and y upwards; dark is likely.
-
-    Args:
-        density: (L, L), 0 or more, such as `ToyWorld.probabilities` or a histogram of samples.
-        cell: pixels per level.
-
-    Returns:
-        uint8 (L*cell, L*cell), values 0..255.
-    """
-    shade = 255 * (1 - (density / density.max()).double().sqrt())  # the root shows the faint parts too
-    picture = shade.round().to(torch.uint8).T.flip(0)
-    return picture.repeat_interleave(cell, 0).repeat_interleave(cell, 1)

@@ -7,8 +7,9 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.base import Batch, LatentModule, LikelihoodModule, OptimizerFactory
+from lightning_gen.base import Batch, CompletionModule, LatentModule, LikelihoodModule, OptimizerFactory
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.distributions.langevin import langevin
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.images import ImageSpec, from_unit, to_unit
 from lightning_gen.schedules import Schedule
@@ -17,7 +18,7 @@ __all__ = ["Flow"]
 
 
 @final
-class Flow(LikelihoodModule, LatentModule):
+class Flow(LikelihoodModule, LatentModule, CompletionModule):
     """x + u -> z ~ N(0, I): log P(x) >= E_u log p(x + u), p by the change of variables.
 
     Args:
@@ -67,3 +68,24 @@ class Flow(LikelihoodModule, LatentModule):
     @torch.no_grad()
     def _latent_shape(self) -> torch.Size:
         return self.bijection(torch.full((1, *self.spec.shape), 0.5, device=self.device))[0].shape[1:]
+
+    def complete(
+        self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None
+    ) -> Tensor:
+        """By a walk in latent space (see `langevin`), the known pixels foreseen up to the width of a level, or 1/32."""
+        shape, levels = self._latent_shape(), self.spec.levels
+        guess = torch.randint(levels, image.shape, generator=generator, dtype=torch.uint8).to(image)
+        begin = self.encode(torch.where(known, image, guess), condition)
+        begin = begin * (begin.shape[1] ** 0.5 / begin.norm(dim=1, keepdim=True)).clamp(max=1.0)  # a likely radius
+        z = langevin(
+            lambda z: self.bijection.inverse(z.view(len(z), *shape)),
+            begin.detach(),
+            to_unit(image, levels),
+            known,
+            max(1 / levels, 1 / 32),
+            generator=generator,
+        )
+        return torch.where(known, image, self.decode(z, condition))
+
+    def completes_exactly(self, known: Tensor) -> bool:
+        return False

@@ -42,6 +42,7 @@ MASKS: dict[str, Callable[[ImageSpec, torch.Generator], Tensor]] = {
 }
 
 
+@torch.no_grad()
 def main(arguments: list[str]) -> None:
     """``lightning-gen complete RUN [--missing bottom] [--n N] [--draws K] [--seed S] [--out FILE]``."""
     parser = Arguments("complete", __doc__)
@@ -57,7 +58,9 @@ def main(arguments: list[str]) -> None:
 
     module = load_module(checkpoint_path(options.run, options.checkpoint))
     if not isinstance(module, CompletionModule):
-        raise UserError(f"{type(module).__name__} of run {options.run} cannot complete: want an autoregressive model")
+        raise UserError(
+            f"{type(module).__name__} of run {options.run} cannot complete: want an autoregressive model or a flow"
+        )
     data = load_data(options.data or options.run / "config.yaml")
     if (data.spec.shape, data.spec.levels) != (module.spec.shape, module.spec.levels):
         raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} wants {module.spec}")

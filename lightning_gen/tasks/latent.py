@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     _map(out / "map.png", codes, (codes.z - centre) @ axes.T, data)
     spots = _spots(options.side) * lengths  # (side^2, 2)
     manifold = model.decode(torch.from_numpy(centre + spots @ axes).float())
-    write_png(out / "manifold.png", grid(manifold, levels, columns=options.side, cell=40, gap=0).numpy())
+    write_png(out / "manifold.png", grid(manifold, levels, columns=options.side, cell=40, gap=1).numpy())
     batch = next(data.batches("test", 2 * options.pairs))
     ways = between(model, batch, options.steps)
     write_png(out / "interpolation.png", grid(ways, levels, columns=options.steps + 2).numpy())

@@ -1,6 +1,7 @@
-"""How surprising each image is: its negative log-likelihood, and how well that tells other images from the run's."""
+"""How surprising each image is: its negative log-likelihood, and scores made of it (see `tasks.outliers`); and how well
+each tells other images from the run's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -9,11 +10,12 @@ from rich.table import Table
 from torch import Tensor
 
 from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import Batch, ImageData, LikelihoodModule, condition_of
+from lightning_gen.base import Batch, ImageData, ImageModule, LikelihoodModule, condition_of
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import BLOCK, bound_of, seeded
 from lightning_gen.files import write_text
-from lightning_gen.loading import load_data, load_run
+from lightning_gen.loading import checkpoint_path, load_data, load_module, load_run
+from lightning_gen.tasks.outliers import statistics
 
 __all__ = ["CHANGES", "main", "scores"]
 
@@ -40,11 +42,13 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def main(arguments: list[str]) -> None:
-    """``lightning-gen score RUN [--other CONFIG|NAME ...] [--split test] [--weights K] [--images N] [--out FILE]``."""
+    """``lightning-gen score RUN [--other CONFIG|NAME ...] [--background RUN] [--split test] [--weights K] [--images N]
+    [--out FILE]``."""
     parser = Arguments("score", __doc__)
     parser.run()
     names = ", ".join(CHANGES)
     parser.add_argument("--other", nargs="+", default=[], help=f"YAML of a data set, or the run's own images: {names}")
+    parser.add_argument("--background", type=Path, metavar="RUN", help="a second model, for likelihood ratios (none)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
     parser.add_argument("--weights", type=positive, default=1, help="k of the importance-weighted bound (1)")
     parser.add_argument("--images", type=positive, default=2000, help="at most so many of a set (2000)")
@@ -53,21 +57,45 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)
-    if not isinstance(module, LikelihoodModule):
-        raise UserError(f"{type(module).__name__} has no likelihood: want a flow, VAE or autoregressive model")
-    bound = bound_of(module, options.weights)
+    model = _likelihood(module)
+    background = _background(options.background, model) if options.background else None
+    bound = bound_of(model, options.weights)
     sets = {data.name: list(data.batches(options.split, BLOCK, 0, options.images))}
     for other in options.other:
         name, batches = _other(other, data, sets[data.name], options.split, options.images)
         if name in sets:
             raise UserError(f"--other {other} is {name} again: want another set of images")
         sets[name] = batches
-    found = {name: scores(module, batches, options.weights, options.seed) for name, batches in sets.items()}
+    typical = scores(model, list(data.batches("train", BLOCK, 0, options.images)), options.weights, options.seed).mean()
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, batches in sets.items():
+        nats = scores(model, batches, options.weights, options.seed)
+        second = None if background is None else scores(background, batches, options.weights, options.seed)
+        found[name] = statistics(nats, torch.cat([batch["image"] for batch in batches]), typical.item(), second)
     out = options.out or options.run / "scores.csv"
-    lines = [f"{name},{i},{value:.6g}" for name, values in found.items() for i, value in enumerate(values.tolist())]
-    write_text(out, "\n".join(["set,image,nats", *lines]) + "\n")
+    write_text(out, "\n".join(_lines(found)) + "\n")
     _show(found, f"{options.run}: negative log-likelihood ({bound}) of {options.split} images", data.name)
     print(out)
+
+
+def _likelihood(module: ImageModule) -> LikelihoodModule:
+    if not isinstance(module, LikelihoodModule):
+        raise UserError(f"{type(module).__name__} has no likelihood: want a flow, VAE or autoregressive model")
+    return module
+
+
+def _background(run: Path, model: LikelihoodModule) -> LikelihoodModule:
+    second = _likelihood(load_module(checkpoint_path(run)))
+    if (second.spec.shape, second.spec.levels) != (model.spec.shape, model.spec.levels):
+        raise UserError(f"--background {run} is of {second.spec}: want images like those of the run, {model.spec}")
+    return second
+
+
+def _lines(found: dict[str, dict[str, Tensor]]) -> Iterator[str]:
+    yield ",".join(["set", "image", *next(iter(found.values()))])
+    for name, columns in found.items():
+        for i, values in enumerate(torch.stack(list(columns.values()), 1).tolist()):
+            yield ",".join([name, str(i), *(f"{value:.6g}" for value in values)])
 
 
 def _other(other: str, data: ImageData, own: list[Batch], split: str, images: int) -> tuple[str, list[Batch]]:
@@ -92,17 +120,19 @@ def scores(module: LikelihoodModule, batches: list[Batch], weights: int = 1, see
     return torch.cat(found)
 
 
-def _show(found: dict[str, Tensor], title: str, own: str) -> None:
+def _show(found: dict[str, dict[str, Tensor]], title: str, own: str) -> None:
     from sklearn.metrics import roc_auc_score
 
-    table = Table(title=title)
-    for column in ("set", "images", "nats, mean", "5%", "95%", "AUROC"):
+    kinds = list(found[own])
+    table = Table(title=title, caption="AUROC: how well each score tells a set from the run's own; 0.5 is chance")
+    for column in ("set", "images", "nats, mean", "5%", "95%", *(f"AUROC, {kind}" for kind in kinds)):
         table.add_column(column, justify="left" if column == "set" else "right")
-    for name, values in found.items():
-        auroc = ""
+    for name, columns in found.items():
+        nats, aurocs = columns["nats"], []
         if name != own:
-            truth = torch.cat([torch.zeros(len(found[own])), torch.ones(len(values))])
-            auroc = f"{roc_auc_score(truth, torch.cat([found[own], values])):.4f}"
-        low, high = values.quantile(torch.tensor([0.05, 0.95], dtype=torch.float64)).tolist()
-        table.add_row(name, f"{len(values):,}", f"{values.mean():.2f}", f"{low:.2f}", f"{high:.2f}", auroc)
+            truth = torch.cat([torch.zeros(len(found[own]["nats"])), torch.ones(len(nats))])
+            both = (torch.cat([found[own][kind], columns[kind]]) for kind in kinds)
+            aurocs = [f"{roc_auc_score(truth, values):.4f}" for values in both]
+        low, high = nats.quantile(torch.tensor([0.05, 0.95], dtype=torch.float64)).tolist()
+        table.add_row(name, f"{len(nats):,}", f"{nats.mean():.2f}", f"{low:.2f}", f"{high:.2f}", *aurocs)
     Console().print(table)

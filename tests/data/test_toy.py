@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from lightning_gen.data.toy import WORLDS, ToyWorld, draw_density
+from lightning_gen.data.toy import WORLDS, ToyWorld
 from lightning_gen.errors import UserError
+from lightning_gen.images import draw_density
 
 
 @pytest.mark.parametrize("world", WORLDS)
