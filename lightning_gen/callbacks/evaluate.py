@@ -22,6 +22,9 @@ class Evaluate(Judge):
     ``eval/NAME`` in the metrics each time. The score is bits/dim where the model has a likelihood, else the first
     distance.
 
+    The first distance is logged under a short name as well, without its features and their hash (``eval/fd`` for
+    ``eval/fd_classifier-f19adbd2``): a sweep, whose trials share them, names its metric by that on every machine.
+
     Args:
         evaluation: what is measured.
         folder: of the run.
@@ -63,6 +66,8 @@ class Evaluate(Judge):
             row = evaluation_row(module.images_seen, "last", self.evaluation.split, time.monotonic() - began, metrics)
             append_json_line(self.folder / "evaluations.jsonl", row)
         values = {f"eval/{k}": math.nan if v["value"] is None else v["value"] for k, v in metrics.items()}
+        for name in [k for k, v in metrics.items() if "extractor" in v["identity"]][:1]:
+            values[f"eval/{name.partition('_')[0]}"] = values[f"eval/{name}"]
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gen.files import atomic_write
-from lightning_gen.launch.results import rows
+from lightning_gen.launch.results import rows, short
 from lightning_gen.launch.study import Study
 
 __all__ = ["draw"]
@@ -30,7 +30,7 @@ def _axis(values: list[Any]) -> tuple[list[float], list[tuple[float, str]]]:
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         kinds = sorted({str(v) for v in values})
         heights = {kind: i / max(len(kinds) - 1, 1) for i, kind in enumerate(kinds)}
-        return [heights[str(v)] for v in values], [(h, kind.rpartition(".")[2]) for kind, h in heights.items()]
+        return [heights[str(v)] for v in values], [(h, short(kind)) for kind, h in heights.items()]
     low, high = min(values), max(values)
     log = low > 0 and high / low > 20
     scale = math.log if log else float

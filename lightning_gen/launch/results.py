@@ -1,5 +1,6 @@
 """What came of a sweep: a table, ``results.json``, and ``best.yaml``, the configuration of the best run."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from lightning_gen.files import write_json, write_text
 from lightning_gen.launch.study import Study
 from lightning_gen.launch.worker import trial_folder
 
-__all__ = ["rows", "show", "write_best"]
+__all__ = ["rows", "short", "show", "write_best"]
 
 
 def rows(study: Study) -> list[dict[str, Any]]:
@@ -49,7 +50,7 @@ def show(study: Study, folder: Path) -> list[dict[str, Any]]:
         table.add_column(name, overflow="fold")
     for row in found:
         value = "" if row["value"] is None else f"{row['value']:.4g}"
-        cells = [_short(row["parameters"].get(name)) for name in names]
+        cells = [short(row["parameters"].get(name)) for name in names]
         table.add_row(str(row["trial"]), row["state"], value, *cells, str(row["tries"]))
     Console().print(table)
     about = {"sweep": study.sweep.name, "method": study.sweep.method, "metric": study.sweep.metric, "seed": study.seed}
@@ -61,9 +62,10 @@ def _goal(study: Study) -> str:
     return "maximize" if study.sweep.maximize else "minimize"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as it stands in tables and pictures: of classes, nested ones too, their names alone."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.rpartition(".")[2] if text.startswith("lightning_gen.") else text
+    return " ".join(re.findall(r"lightning_gen\.[\w.]*\.(\w+)", text)) or text
 
 
 def write_best(study: Study, root: Path, folder: Path) -> Path | None:

@@ -23,7 +23,7 @@ from lightning_gen.files import read_json, write_text
 __all__ = ["WandbMirror"]
 
 #: what a summary keeps of a metric, by its name without the group; the last value of all others
-_SUMMARIES = {"min": re.compile(r"bits_per_dim|fd_|fid|kid"), "max": re.compile(r"precision|recall|density|coverage")}
+_SUMMARIES = {"min": re.compile(r"bits_per_dim|fd|fid|kid"), "max": re.compile(r"precision|recall|density|coverage")}
 #: seconds that a silent server may take from a training: at its start, and at its end
 _START, _END = 30.0, 300.0
 
