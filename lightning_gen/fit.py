@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -137,6 +138,8 @@ def build(arguments: list[str]) -> Any:
         )
     except UserError:
         raise
+    except MisconfigurationException as error:  # of the trainer: an accelerator that is not there, and the like
+        raise UserError(f"trainer: {plain_line(str(error))}; want a trainer that this machine has") from error
     except (argparse.ArgumentError, argparse.ArgumentTypeError, ValueError, TypeError) as error:
         raise UserError(f"configuration: {plain_line(str(error))}") from error
 

@@ -32,8 +32,9 @@ class WandbMirror(Logger, GridLogger):
     """Mirrors configuration, facts, metrics over images seen, and sample grids of a run; the main process alone does.
 
     The files of W&B lie in ``wandb/`` inside the run folder; an offline run is sent later with ``wandb sync``. Its id
-    is kept there too, so that a resumed run goes on in the same place. Any failure is one line on stderr, and training
-    goes on: the run folder has everything.
+    is kept there too, so that a resumed run goes on in the same place. A server that falls silent in mid-run costs the
+    training no row and no time but at its end, where what it has not taken is told in one line, with the command that
+    sends it. Any other failure is one line too, and training goes on: the run folder has everything.
 
     Args:
         project: of W&B.
@@ -104,7 +105,7 @@ class WandbMirror(Logger, GridLogger):
         if self.run is not None:
             if self.checkpoints:
                 self._try(self._upload)
-            self._try(lambda run: run.finish(exit_code=0 if status == "success" else 1))
+            self._try(lambda run: _finish(run, 0 if status == "success" else 1))
             self.run, self.over = None, True
 
     def _try(self, action: Callable[[Any], None]) -> None:
@@ -142,7 +143,13 @@ class WandbMirror(Logger, GridLogger):
         self.folder.mkdir(parents=True, exist_ok=True)
         # Neither the console nor the differences of the checkout leave this machine: run.json has the commit.
         settings = wandb.Settings(
-            silent=True, console="off", disable_git=True, init_timeout=_START, finish_timeout=_END, resume="allow"
+            silent=True,
+            console="off",
+            disable_git=True,
+            init_timeout=_START,
+            finish_timeout=_END,
+            finish_timeout_raises=True,
+            resume="allow",
         )
         return wandb.init(
             project=self.project,
@@ -179,6 +186,16 @@ class WandbMirror(Logger, GridLogger):
         for path in present:
             artifact.add_file(str(path), skip_cache=True, policy="immutable")  # no copy outside the run folder
         run.log_artifact(artifact)
+
+
+def _finish(run: Any, code: int) -> None:
+    """Wait for what is on its way; rows are in the run's log on disk from the moment they are logged."""
+    try:
+        run.finish(exit_code=code)
+    except TimeoutError:
+        log = Path(run.dir).parent
+        line = f"W&B did not take everything within {_END:g} s, nothing is lost: wandb sync --no-skip-online {log}"
+        print(f"lightning-gen: {line}", file=sys.stderr, flush=True)
 
 
 def _automatic_mode() -> str:
