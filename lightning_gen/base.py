@@ -474,24 +474,37 @@ class AdversarialModule(GenerativeModule):
         turn = self.discriminator_steps % self.critic_steps == self.critic_steps - 1
         self._held = self.generate(batch) if turn and self.reuse_fakes else None
 
-        with _frozen(self.generator):
+        with _frozen(generator_optimizer):
             loss = self.discriminator_loss(batch)
             if self._descend(loss, self.discriminator, discriminator_optimizer, full):
                 self.constrain()
         self.vitals["loss_d"] = loss.detach()
 
         if turn:
-            with _frozen(self.discriminator):
+            with _frozen(discriminator_optimizer):
                 loss = self.generator_loss(batch)
                 self._descend(loss, self.generator, generator_optimizer, full)
             self.vitals["loss_g"] = loss.detach()
         self._held = None
         self._average_buffers()
-
-        names = ("loss_d", "loss_g") if turn else ("loss_d",)
-        losses = {f"train/{name}": self.vitals[name] for name in names}
-        self.log_dict(losses, prog_bar=True, batch_size=len(batch["image"]))
         self.count(batch)
+        # `log` costs more than a step of a tiny network, so it is called where loggers write a row, and at the end.
+        every = self.trainer.log_every_n_steps
+        if every and self.batches_seen % every == 0:
+            self.log_losses()
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.should_stop:
+            self.log_losses()
+
+    @final
+    def log_losses(self) -> None:
+        """Log the newest loss of each player: for whoever ends a training in a batch that is not logged otherwise."""
+        self.log_dict({f"train/{name}": loss for name, loss in self._losses().items()}, on_step=True, prog_bar=True)
+
+    def _losses(self) -> dict[str, Tensor]:
+        """The newest loss of each player; none of the generator's before its first turn."""
+        return {name: self.vitals[name] for name in ("loss_d", "loss_g") if name in self.vitals}
 
     def _apply_beta2(self) -> None:
         if self.beta2 is None:
@@ -556,11 +569,13 @@ class AdversarialModule(GenerativeModule):
         super().on_save_checkpoint(checkpoint)
         checkpoint["batches_seen"] = self.batches_seen
         checkpoint["gradients"] = self._accumulated()
+        checkpoint["losses"] = self._losses()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         self.batches_seen = checkpoint["batches_seen"]
         self._restored = checkpoint.get("gradients", {})
+        self.vitals |= checkpoint.get("losses", {})
 
     def _accumulated(self) -> dict[str, Tensor]:
         """The gradients of an accumulation that is not full, which a resumed run must not lose: their mean over
@@ -582,9 +597,9 @@ class AdversarialModule(GenerativeModule):
 
 
 @contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """The opponent: gradients flow through it to its input, but not into its weights."""
-    learning = [p for p in network.parameters() if p.requires_grad]
+def _frozen(optimizer: Any) -> Iterator[None]:
+    """The opponent, by its optimizer: gradients flow through it to its input, but not into its weights."""
+    learning = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
     for p in learning:
         p.requires_grad_(False)
     try:

@@ -19,7 +19,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lightning_gen import __version__
-from lightning_gen.base import ImageData, ImageModule
+from lightning_gen.base import AdversarialModule, ImageData, ImageModule, VariationalModule
 from lightning_gen.callbacks.average import WeightAverage
 from lightning_gen.callbacks.checkpoint_io import AtomicCheckpointIO
 from lightning_gen.callbacks.checkpoints import Checkpoints
@@ -147,6 +147,8 @@ def build(arguments: list[str]) -> Any:
 def main(arguments: list[str]) -> None:
     """Train from configuration into a new run folder."""
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    if not torch.cuda.is_available():
+        del os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"]  # each optimizer step would load its library to ask again
     _silence()
     cli = build(arguments)
     run: Run = cli.config_init.run
@@ -187,6 +189,8 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
         run.wandb.attach(run.folder, model)
         trainer.loggers.append(run.wandb)
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+    # Lightning asks every callback eight times a batch: those that have nothing to do stay away.
+    adversarial = isinstance(model, AdversarialModule) and run.health_every
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks += [
         WeightAverage(run.average),

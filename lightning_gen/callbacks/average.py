@@ -23,6 +23,9 @@ class WeightAverage(Callback):
     def __init__(self, decay: float | Ramp = 0.995) -> None:
         self.decay = decay
         self.average: dict[str, torch.Tensor] = {}
+        #: averages and what they follow, of floats and of the rest
+        self.floats: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
+        self.others: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageModule)
@@ -30,19 +33,25 @@ class WeightAverage(Callback):
         live = pl_module.averaged.state_dict()
         self.average = {k: self.average.get(k, v).detach().clone().to(device) for k, v in live.items()}
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Walking the network costs more than averaging a small one: once, when nothing moves its weights any more.
+        assert isinstance(pl_module, ImageModule)
+        self.floats, self.others = ([], []), ([], [])
+        for key, value in pl_module.averaged.state_dict().items():
+            average, live = self.floats if value.is_floating_point() else self.others
+            average.append(self.average[key])
+            live.append(value)
+
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
-        live = pl_module.averaged.state_dict()
         # The average of very few steps should not remember the random start for long.
         # Batches, not optimizer steps, of which a GAN makes two: a decay means the same for every family.
         batches = trainer.fit_loop.total_batch_idx + 1
         decay = min(value_at(self.decay, pl_module.images_seen), (1 + batches) / (10 + batches))
-        floats = [k for k, v in live.items() if v.is_floating_point()]
-        torch._foreach_lerp_([self.average[k] for k in floats], [live[k] for k in floats], 1 - decay)
-        for key, value in live.items():
-            if not value.is_floating_point():  # counters of batch norm are copied, not averaged
-                self.average[key].copy_(value)
+        torch._foreach_lerp_(*self.floats, 1 - decay)
+        for average, live in zip(*self.others, strict=True):  # counters of batch norm are copied, not averaged
+            average.copy_(live)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["average"] = self.average
