@@ -6,6 +6,9 @@ raw loops with the same networks on the same pictures take turns: the training p
 framework     `lightning-gen fit` with weight average, logging, progress and health
 same          a loop that does the same by hand: fresh images for each player, frozen opponent, one optimizer each
 plain         the loop of tutorials: images for the discriminator are detached, nothing is frozen
+
+`gan_lightning` puts in the framework's place what Lightning alone costs: a module of 20 lines under manual
+optimisation, no logger, no callback but the clock.
 """
 
 import argparse
@@ -23,6 +26,7 @@ from torch import Tensor, nn
 
 from benchmarks.interleave import record
 from lightning_gen.cli import main as command
+from lightning_gen.fit import build
 from lightning_gen.images import to_signed
 
 #: of the newest training: case -> seconds of each round
@@ -42,6 +46,7 @@ QUESTIONS: dict[str, tuple[list[str], int, dict[str, Any]]] = {
         {"net": "MLP, width 64", "images": "1x1x2", "batch": 128},
     ),
 }
+QUESTIONS["gan_lightning"] = QUESTIONS["gan_tiny"]
 
 
 class Rounds(Callback):
@@ -127,6 +132,71 @@ def _plain(generator: nn.Module, discriminator: nn.Module, noise: Any, real: Ten
     _fool(discriminator, generator(noise()), optimizers[0])
 
 
+class _Bare(LightningModule):
+    """What a GAN needs of Lightning, and no more."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.discriminator = copy.deepcopy(module.generator), copy.deepcopy(module.discriminator)
+        self.factories = module.generator_optimizer, module.discriminator_optimizer
+        self.levels, self.latent_dim = module.spec.levels, module.latent_dim
+
+    def configure_optimizers(self) -> Any:
+        return self.factories[0](self.generator.parameters()), self.factories[1](self.discriminator.parameters())
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        optimizers: Any = self.optimizers()
+        real = to_signed(batch["image"], self.levels)
+        with torch.no_grad():
+            fake = self.generator(torch.randn(len(real), self.latent_dim))
+        softplus = nn.functional.softplus
+        optimizers[1].zero_grad()
+        of_real, of_fake = self.discriminator(real).logits, self.discriminator(fake).logits
+        self.manual_backward(softplus(-of_real).mean() + softplus(of_fake).mean())
+        optimizers[1].step()
+        self.discriminator.requires_grad_(False)
+        optimizers[0].zero_grad()
+        fake = self.generator(torch.randn(len(real), self.latent_dim))
+        self.manual_backward(softplus(-self.discriminator(fake).logits).mean())
+        optimizers[0].step()
+        self.discriminator.requires_grad_(True)
+
+
+class _BareRounds(Rounds):
+    """Rounds of bare Lightning; the raw loops are those of the module that it stands for."""
+
+    def __init__(self, module: Any, steps: int, repeats: int) -> None:
+        super().__init__(steps, repeats)
+        self.module = module
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, self.module)
+
+
+def _lightning(arguments: list[str], steps: int, repeats: int) -> dict[str, list[float]]:
+    """Seconds of rounds, as `SECONDS`; ``framework`` is bare Lightning."""
+    cli = build([*arguments, "--trainer.accelerator", "cpu"])
+    none = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    rounds = _BareRounds(cli.model, steps, repeats)
+    trainer = Trainer(accelerator="cpu", max_epochs=-1, limit_val_batches=0, callbacks=[rounds], **none)  # type: ignore[arg-type]
+    trainer.fit(_Bare(cli.model), datamodule=cli.datamodule)
+    return SECONDS
+
+
+def _framework(name: str, arguments: list[str], steps: int, repeats: int) -> dict[str, list[float]]:
+    """Seconds of rounds of `lightning-gen fit` and of the raw loops."""
+    rounds = f"[{{class_path: benchmarks.gan.Rounds, init_args: {{steps: {steps}, repeats: {repeats}}}}}]"
+    with tempfile.TemporaryDirectory() as root:
+        words = ["fit", *arguments, "--run.root", root, "--run.name", name, "--run.images", "100000000"]
+        words += ["--evaluation.samples", "0", "--trainer.accelerator", "cpu", "--trainer.callbacks", rounds]
+        if command(words):
+            raise SystemExit(2)
+    from benchmarks import gan  # of the module that the configuration imported by name: as a program, this is another
+
+    return gan.SECONDS
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=40)
@@ -134,24 +204,17 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.questions:
         arguments, steps, about = QUESTIONS[name]
-        rounds = f"[{{class_path: benchmarks.gan.Rounds, init_args: {{steps: {steps}, repeats: {options.repeats}}}}}]"
-        with tempfile.TemporaryDirectory() as root:
-            words = ["fit", *arguments, "--run.root", root, "--run.name", name, "--run.images", "100000000"]
-            words += ["--evaluation.samples", "0", "--trainer.accelerator", "cpu", "--trainer.callbacks", rounds]
-            if command(words):
-                raise SystemExit(2)
-        counted = {case: [t / steps for t in times[2:]] for case, times in _measured().items()}
+        bare = name == "gan_lightning"
+        measured = (
+            _lightning(arguments, steps, options.repeats)
+            if bare
+            else _framework(name, arguments, steps, options.repeats)
+        )
+        counted = {case: [t / steps for t in times[2:]] for case, times in measured.items()}
         means = {case: 1000 * sum(times) / len(times) for case, times in counted.items()}
         more = {"steps_per_round": steps, "mean_ms_per_step": {k: round(v, 3) for k, v in means.items()}}
         record(name, counted, "plain" if name == "gan_fast" else "same", about | more)
         print(f"{name}: framework - same, mean: {means['framework'] - means['same']:+.3f} ms a step")
-
-
-def _measured() -> dict[str, list[float]]:
-    """Of the module that the configuration imported by name: run as a program, this one has another."""
-    from benchmarks import gan
-
-    return gan.SECONDS
 
 
 if __name__ == "__main__":

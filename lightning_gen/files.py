@@ -10,7 +10,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["append_json_line", "atomic_write", "read_json", "read_json_lines", "write_json", "write_png", "write_text"]
+__all__ = [
+    "append_json_line",
+    "atomic_write",
+    "read_json",
+    "read_json_lines",
+    "sync",
+    "write_json",
+    "write_png",
+    "write_text",
+]
 
 
 @contextmanager
@@ -73,6 +82,12 @@ def append_json_line(path: str | Path, row: dict[str, Any]) -> None:
     with open(path, "a") as stream:
         stream.write(json.dumps(row, allow_nan=False) + "\n")
         stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync(path: str | Path) -> None:
+    """Force what has been written to `path` to disk; nothing where there is no such file."""
+    with suppress(FileNotFoundError), open(path, "rb") as stream:
         os.fsync(stream.fileno())
 
 

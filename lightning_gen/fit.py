@@ -197,8 +197,8 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
         ImageBudget(run.images),
         SampleGrids(run.folder, run.grid_every),
         Evaluate(evaluation, run.folder, run.evaluate_every),
-        RateAlarm(run.evaluate_every, run.rate_images),
-        Health(evaluation, run.folder, run.health_every, run.stop_on_collapse),
+        *([RateAlarm(run.evaluate_every, run.rate_images)] if isinstance(model, VariationalModule) else []),
+        *([Health(evaluation, run.folder, run.health_every, run.stop_on_collapse)] if adversarial else []),
         ImageProgress(run.name, run.images),
         Checkpoints(run.folder / "checkpoints", run.save_every, run.save_minutes),
     ]

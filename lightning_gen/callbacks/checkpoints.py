@@ -21,6 +21,7 @@ from lightning_gen.base import ImageModule
 from lightning_gen.callbacks.checkpoint_io import keep
 from lightning_gen.callbacks.preemption import Preempted, Signals
 from lightning_gen.callbacks.record import ImageMarks
+from lightning_gen.files import sync
 
 __all__ = ["Checkpoints", "Judge", "random_state", "seed_random_state", "set_random_state"]
 
@@ -103,8 +104,10 @@ class Checkpoints(Checkpoint):
     def _save(self, trainer: Trainer, module: ImageModule, best: bool) -> None:
         self.saved, self.saved_at = module.images_seen, time.monotonic()
         last = self.folder / "last.ckpt"
-        if trainer.is_global_zero and last.exists():
-            keep(last, self.folder / "previous.ckpt")
+        if trainer.is_global_zero:
+            sync(self.folder.parent / "metrics.jsonl")  # a checkpoint on disk without its rows would lose them
+            if last.exists():
+                keep(last, self.folder / "previous.ckpt")
         trainer.save_checkpoint(last)
         if best and trainer.is_global_zero:
             keep(last, self.folder / "best.ckpt")

@@ -1,7 +1,6 @@
 """The run folder is the truth: config.yaml, run.json, metrics.jsonl, samples/, checkpoints/."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,16 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_gen.base import ImageModule
-from lightning_gen.files import read_json_lines
+from lightning_gen.files import read_json_lines, sync
 
 __all__ = ["RunFolderLogger"]
 
 
 class RunFolderLogger(Logger):
     """Writes one JSON row per logging step, with images seen and wall time, to ``metrics.jsonl``.
+
+    A row outlives the process as soon as it is written. Forcing each to disk would cost more than the steps of a small
+    network: that is done before each checkpoint, as a resumed run drops younger rows, and at the end.
 
     Args:
         folder: of the run.
@@ -55,8 +57,10 @@ class RunFolderLogger(Logger):
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "metrics.jsonl", "a") as stream:
             stream.write(json.dumps(row) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        sync(self.folder / "metrics.jsonl")
 
 
 def _seconds(path: Path) -> float:
