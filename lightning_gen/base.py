@@ -489,7 +489,7 @@ class AdversarialModule(GenerativeModule):
         self._average_buffers()
         self.count(batch)
         # `log` costs more than a step of a tiny network, so it is called where loggers write a row, and at the end.
-        every = self.trainer.log_every_n_steps
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.batches_seen % every == 0:
             self.log_losses()
 
