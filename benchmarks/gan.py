@@ -29,8 +29,9 @@ from lightning_gen.cli import main as command
 from lightning_gen.fit import build
 from lightning_gen.images import to_signed
 
-#: of the newest training: case -> seconds of each round
+#: of the newest training: case -> seconds of each round, and of them those that the processor worked for this process
 SECONDS: dict[str, list[float]] = {}
+WORKED: dict[str, list[float]] = {}
 _DCGAN32 = ["--config", "configs/gan/dcgan.yaml", "--config", "configs/data/shapes.yaml"]
 _DCGAN32 += ["--data.init_args.batch_size", "32", "--run.average", "0.995"]
 QUESTIONS: dict[str, tuple[list[str], int, dict[str, Any]]] = {
@@ -58,29 +59,39 @@ class Rounds(Callback):
     """
 
     def __init__(self, steps: int, repeats: int) -> None:
-        self.steps, self.rounds, self.done, self.began = steps, repeats + 2, 0, 0.0
+        self.steps, self.rounds, self.done, self.began = steps, repeats + 2, 0, (0.0, 0.0)
         self.loops: dict[str, Callable[[], None]] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        SECONDS.clear()
-        SECONDS.update({"framework": [], "same": [], "plain": []})
+        for times in (SECONDS, WORKED):
+            times.clear()
+            times.update({"framework": [], "same": [], "plain": []})
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         for name, step in (("same", _same), ("plain", _plain)):
             self.loops[name] = _loop(pl_module, step, itertools.cycle(loader), self.steps)
-        self.began = time.perf_counter()
+        self.began = _now()
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
         self.done += 1
         if self.done % self.steps:
             return
-        SECONDS["framework"].append(time.perf_counter() - self.began)
+        _add("framework", self.began)
         order = list(self.loops.items())
         for name, loop in order if len(SECONDS["framework"]) % 2 else reversed(order):
-            began = time.perf_counter()
+            began = _now()
             loop()
-            SECONDS[name].append(time.perf_counter() - began)
+            _add(name, began)
         trainer.should_stop = len(SECONDS["framework"]) >= self.rounds
-        self.began = time.perf_counter()
+        self.began = _now()
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _add(case: str, began: tuple[float, float]) -> None:
+    for times, now, then in zip((SECONDS, WORKED), _now(), began, strict=True):
+        times[case].append(now - then)
 
 
 Step = Callable[[nn.Module, nn.Module, Any, Tensor, list], None]
@@ -174,18 +185,18 @@ class _BareRounds(Rounds):
         super().on_train_start(trainer, self.module)
 
 
-def _lightning(arguments: list[str], steps: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds of rounds, as `SECONDS`; ``framework`` is bare Lightning."""
+def _lightning(arguments: list[str], steps: int, repeats: int) -> Any:
+    """`SECONDS` and `WORKED`; ``framework`` is bare Lightning."""
     cli = build([*arguments, "--trainer.accelerator", "cpu"])
     none = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     rounds = _BareRounds(cli.model, steps, repeats)
     trainer = Trainer(accelerator="cpu", max_epochs=-1, limit_val_batches=0, callbacks=[rounds], **none)  # type: ignore[arg-type]
     trainer.fit(_Bare(cli.model), datamodule=cli.datamodule)
-    return SECONDS
+    return SECONDS, WORKED
 
 
-def _framework(name: str, arguments: list[str], steps: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds of rounds of `lightning-gen fit` and of the raw loops."""
+def _framework(name: str, arguments: list[str], steps: int, repeats: int) -> Any:
+    """`SECONDS` and `WORKED` of `lightning-gen fit` and of the raw loops."""
     rounds = f"[{{class_path: benchmarks.gan.Rounds, init_args: {{steps: {steps}, repeats: {repeats}}}}}]"
     with tempfile.TemporaryDirectory() as root:
         words = ["fit", *arguments, "--run.root", root, "--run.name", name, "--run.images", "100000000"]
@@ -194,7 +205,7 @@ def _framework(name: str, arguments: list[str], steps: int, repeats: int) -> dic
             raise SystemExit(2)
     from benchmarks import gan  # of the module that the configuration imported by name: as a program, this is another
 
-    return gan.SECONDS
+    return gan.SECONDS, gan.WORKED
 
 
 def main() -> None:
@@ -204,16 +215,17 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.questions:
         arguments, steps, about = QUESTIONS[name]
-        bare = name == "gan_lightning"
-        measured = (
-            _lightning(arguments, steps, options.repeats)
-            if bare
-            else _framework(name, arguments, steps, options.repeats)
+        measure = _lightning if name == "gan_lightning" else partial(_framework, name)
+        counted, worked = (
+            {case: [t / steps for t in times[2:]] for case, times in measured.items()}
+            for measured in measure(arguments, steps, options.repeats)
         )
-        counted = {case: [t / steps for t in times[2:]] for case, times in measured.items()}
-        means = {case: 1000 * sum(times) / len(times) for case, times in counted.items()}
-        more = {"steps_per_round": steps, "mean_ms_per_step": {k: round(v, 3) for k, v in means.items()}}
+        means, work = ({k: 1000 * sum(v) / len(v) for k, v in times.items()} for times in (counted, worked))
+        more: dict[str, Any] = {"steps_per_round": steps}
+        for key, values in (("mean_ms_per_step", means), ("mean_processor_ms_per_step", work)):
+            more[key] = {case: round(value, 3) for case, value in values.items()}
         record(name, counted, "plain" if name == "gan_fast" else "same", about | more)
+        print(f"{name}: framework - same, mean, of the processor: {work['framework'] - work['same']:+.3f} ms a step")
         print(f"{name}: framework - same, mean: {means['framework'] - means['same']:+.3f} ms a step")
 
 
