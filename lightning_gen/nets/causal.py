@@ -106,6 +106,11 @@ class ContextBias(nn.Module):
         """(B, K) -> (B, F)."""
         return 0.0 if self.linear is None or context is None else self.linear(context)
 
+    def row(self, context: Tensor | None) -> Tensor | float:
+        """(B, K) -> (B, 1, F)."""
+        bias = self(context)
+        return bias[:, None] if isinstance(bias, Tensor) else bias
+
     def image(self, context: Tensor | None) -> Tensor | float:
         """(B, K) -> (B, F, 1, 1)."""
         bias = self(context)

@@ -5,7 +5,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch.nn.functional import glu, linear, pad
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
@@ -22,8 +22,8 @@ from lightning_gen.nets.causal import (
 __all__ = ["GatedPixelCNN"]
 
 
-def _gate(x: Tensor) -> Tensor:
-    a, b = x.chunk(2, 1)
+def _gate(x: Tensor, dim: int = 1) -> Tensor:
+    a, b = x.chunk(2, dim)
     return torch.tanh(a) * torch.sigmoid(b)  # Eq. 2
 
 
@@ -131,50 +131,75 @@ class GatedPixelCNN(CausalNet):
 
 
 class _RowReader(Reader):
-    """The vertical stack once per row, the horizontal one once per pixel; what came before is kept. A convolution at
-    one position is a matrix product, which costs far less to start."""
+    """The vertical stack once per row, the horizontal one once per pixel; what came before is kept.
+
+    A convolution at one position is a matrix product, which costs far less to start. At 16 images starting an operation
+    costs more than its arithmetic, so the layers write into one another's lines, through views made once.
+    """
 
     def __init__(self, net: GatedPixelCNN, x: Tensor, context: Tensor | None) -> None:
         self.x, self.row, self.context = x, 0, context
         self.layers: list[_GatedLayer] = list(net.layers)  # type: ignore[arg-type]
-        self.reach, width = self.layers[0].reach, x.shape[3]
-        sizes = [layer.vertical.in_channels for layer in self.layers]
-        # Of each layer's input: its last rows with their padding, and the row in work, features last.
-        self.windows = [x.new_zeros(len(x), n, self.reach + 1, width + 2 * self.reach) for n in sizes]
-        self.lines = [x.new_zeros(len(x), width + self.reach, n) for n in sizes]
-        zeros = x.new_zeros(len(x), net.layers[0].down.in_channels, 1, width)  # type: ignore[union-attr, arg-type]
-        self.above = [self._above(layer, zeros) for layer in self.layers]
-        self.horizontal = [layer.horizontal.as_matrix() for layer in self.layers]
-        self.out = [layer.out.as_matrix() for layer in self.layers]
+        self.reach, self.width, width = self.layers[0].reach, self.layers[0].out.out_channels, x.shape[3]
+        reach, sizes = self.reach, [layer.vertical.in_channels for layer in self.layers]
+        # Of each layer's input: its last rows with their padding, and the row in work, pixel by pixel, features last.
+        self.windows = [x.new_zeros(len(x), reach + 1, width + 2 * reach, n) for n in sizes]
+        self.lines = [x.new_zeros(len(x), (width + reach) * n) for n in (*sizes, self.width)]
+        self.here = [line.split(n, 1)[reach:] for line, n in zip(self.lines, (*sizes, self.width), strict=True)]
+        self.seen = [
+            [line[:, n * column : n * (column + reach + 1)] for column in range(width)]
+            for line, n in zip(self.lines, sizes, strict=False)
+        ]
+        self.horizontal = [_transposed(layer.horizontal) for layer in self.layers]
+        self.out = [_transposed(layer.out) for layer in self.layers]
         self.head = [net.head[i].as_matrix() for i in (1, 3)]  # type: ignore[operator, union-attr]
+        zeros = x.new_zeros(len(x), width, self.layers[0].down.in_channels)
+        self.above = [self._above(i, zeros) for i in range(len(self.layers))]
+        self.above_at = [above.unbind(1) for above in self.above]
 
     def read(self, row: int, column: int) -> Tensor:
         if row > self.row:
             self._descend(self.x[:, :, row - 1 : row])
         self.row = row
-        reach, h = self.reach, self.x[:, :, row, column]
-        # Earlier pixels of the image have changed since they were read last: what was drawn has been filled in.
-        self.lines[0][:, reach : reach + column + 1] = self.x[:, :, row, : column + 1].mT
-        for i, line in enumerate(self.lines):
-            line[:, column + reach] = h
-            window = line[:, column : column + reach + 1].flatten(1)
-            out = linear(_gate(linear(window, *self.horizontal[i]) + self.above[i][:, column]), *self.out[i])
-            h = h + out if i else out
+        for known in range(max(column - 1, 0), column + 1):  # what was drawn since has been filled in
+            self.here[0][known].copy_(self.x[:, :, row, known])
+        h = self.here[0][column]
+        for i, (matrix, bias) in enumerate(self.out):
+            gates = torch.addmm(self.above_at[i][column], self.seen[i][column], self.horizontal[i][0])
+            gates[:, : self.width].tanh_()
+            following = self.here[i + 1][column]
+            torch.addmm(h if i else bias, glu(gates, 1), matrix, out=following)
+            h = following.add_(bias) if i else following
         for matrix, bias in self.head:
             h = linear(h.relu(), matrix, bias)
         return h[:, :, None, None]
 
     def _descend(self, v: Tensor) -> None:
         """A row (B, C, 1, W) of the image is complete: the vertical stack takes it in."""
-        for i, layer in enumerate(self.layers):
-            self.windows[i] = torch.cat([self.windows[i][:, :, 1:], pad(v, (self.reach, self.reach))], 2)
-            vertical = layer.vertical(self.windows[i]) + layer.context_vertical.image(self.context)
-            self.above[i], v = self._above(layer, vertical), _gate(vertical)
+        v = v[:, :, 0].mT
+        for i, (layer, window) in enumerate(zip(self.layers, self.windows, strict=True)):
+            window[:, :-1] = window[:, 1:].clone()
+            window[:, -1, self.reach : -self.reach] = v
+            patches = window.unfold(2, 2 * self.reach + 1, 1).permute(
+                0, 2, 3, 1, 4
+            )  # as the weights: in, rows, columns
+            vertical = linear(patches.flatten(2), layer.vertical.weight.flatten(1), layer.vertical.bias)
+            vertical = vertical + layer.context_vertical.row(self.context)
+            self.above[i].copy_(self._above(i, vertical))
+            v = _gate(vertical, 2)
 
-    def _above(self, layer: _GatedLayer, vertical: Tensor) -> Tensor:
-        """(B, 2 width, 1, W) of the row above -> what the horizontal stack takes from it, (B, W, 2 width)."""
-        row = layer.down(vertical) + layer.context_horizontal.image(self.context)
-        return row[:, :, 0].mT.contiguous()
+    def _above(self, i: int, vertical: Tensor) -> Tensor:
+        """(B, W, 2 width) of the row above -> what the horizontal stack adds to its own."""
+        layer = self.layers[i]
+        row = linear(vertical, layer.down.weight.flatten(1), layer.down.bias)
+        return row + layer.context_horizontal.row(self.context) + self.horizontal[i][1]
 
     def state(self) -> Iterable[Tensor]:
         return [*self.windows, *self.lines, *self.above]
+
+
+def _transposed(conv: MaskedConv2d) -> tuple[Tensor, Tensor]:
+    """The convolution at one position, as (rows * columns * in, out) and the bias."""
+    matrix, bias = conv.as_matrix()
+    assert bias is not None
+    return matrix.T.contiguous(), bias
