@@ -142,14 +142,15 @@ class _RowReader(Reader):
         self.layers: list[_GatedLayer] = list(net.layers)  # type: ignore[arg-type]
         self.reach, self.width, width = self.layers[0].reach, self.layers[0].out.out_channels, x.shape[3]
         reach, sizes = self.reach, [layer.vertical.in_channels for layer in self.layers]
-        # Of each layer's input: its last rows with their padding, and the row in work, pixel by pixel, features last.
-        self.windows = [x.new_zeros(len(x), reach + 1, width + 2 * reach, n) for n in sizes]
+        # Of each layer's input: the last rows with their padding, column by column; the row in work, pixel by pixel.
+        self.windows = [x.new_zeros(len(x), width + 2 * reach, (reach + 1) * n) for n in sizes]
         self.lines = [x.new_zeros(len(x), (width + reach) * n) for n in (*sizes, self.width)]
         self.here = [line.split(n, 1)[reach:] for line, n in zip(self.lines, (*sizes, self.width), strict=True)]
         self.seen = [
             [line[:, n * column : n * (column + reach + 1)] for column in range(width)]
             for line, n in zip(self.lines, sizes, strict=False)
         ]
+        self.vertical = [layer.vertical.weight.permute(0, 3, 2, 1).flatten(1) for layer in self.layers]
         self.horizontal = [_transposed(layer.horizontal) for layer in self.layers]
         self.out = [_transposed(layer.out) for layer in self.layers]
         self.head = [net.head[i].as_matrix() for i in (1, 3)]  # type: ignore[operator, union-attr]
@@ -178,12 +179,11 @@ class _RowReader(Reader):
         """A row (B, C, 1, W) of the image is complete: the vertical stack takes it in."""
         v = v[:, :, 0].mT
         for i, (layer, window) in enumerate(zip(self.layers, self.windows, strict=True)):
-            window[:, :-1] = window[:, 1:].clone()
-            window[:, -1, self.reach : -self.reach] = v
-            patches = window.unfold(2, 2 * self.reach + 1, 1).permute(
-                0, 2, 3, 1, 4
-            )  # as the weights: in, rows, columns
-            vertical = linear(patches.flatten(2), layer.vertical.weight.flatten(1), layer.vertical.bias)
+            n = v.shape[2]
+            window[..., :-n] = window[..., n:].clone()
+            window[:, self.reach : -self.reach, -n:] = v
+            patches = window.unfold(1, 2 * self.reach + 1, 1).mT.flatten(2)  # columns, rows, in: as it lies, nearly
+            vertical = linear(patches, self.vertical[i], layer.vertical.bias)
             vertical = vertical + layer.context_vertical.row(self.context)
             self.above[i].copy_(self._above(i, vertical))
             v = _gate(vertical, 2)
