@@ -120,20 +120,21 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         """`walk`; after each row every image goes on from the image that `select` says, from itself where None."""
         image = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
         signed = to_signed(image, self.spec.levels).to(next(self.parameters()).dtype)
-        reader = self.net.reader(signed, self.condition(condition))
-        for row in range(self.spec.height):
-            for column in range(self.spec.width):
-                pixel = image[:, :, row : row + 1, column : column + 1]
-                for channel in range(self.spec.channels):
-                    p = self.likelihood.pmf(reader.read(row, column), pixel, channel)[:, :, 0, 0]
-                    level = choose(p, (channel, row, column))
-                    image[:, channel, row, column] = level
-                    signed[:, channel, row, column] = to_signed(level, self.spec.levels)
-            rows = select()
-            if rows is not None:
-                image.copy_(image[rows])
-                signed.copy_(signed[rows])
-                reader.select(rows)
+        with torch.inference_mode():  # starts its many small operations sooner than no_grad
+            reader = self.net.reader(signed, self.condition(condition))
+            for row in range(self.spec.height):
+                for column in range(self.spec.width):
+                    pixel = image[:, :, row : row + 1, column : column + 1]
+                    for channel in range(self.spec.channels):
+                        p = self.likelihood.pmf(reader.read(row, column), pixel, channel)[:, :, 0, 0]
+                        level = choose(p, (channel, row, column))
+                        image[:, channel, row, column] = level
+                        signed[:, channel, row, column] = to_signed(level, self.spec.levels)
+                rows = select()
+                if rows is not None:
+                    image.copy_(image[rows])
+                    signed.copy_(signed[rows])
+                    reader.select(rows)
         return image
 
     def _uniform(self, n: int, generator: Generator | None) -> Tensor:
