@@ -18,7 +18,7 @@ from benchmarks.interleave import record
 from lightning_gen.files import read_json, read_json_lines, write_json
 from tests.launch.processes import Pair, prepare
 
-BATCH, STEPS, ROUNDS = 64, 240, 5
+BATCH, STEPS, ROUNDS = 64, 160, 4
 IMAGES = BATCH * STEPS
 _FIT = ["fit", "-c", "configs/vae/vae.yaml", "--evaluation.samples", "0", "--run.rate_images", "64"]
 _NEVER, _SAVE = ["--trainer.log_every_n_steps", "1000000"], ["--run.save_every", "1000"]

@@ -26,6 +26,7 @@ COMMANDS = {
     "decompress": ("lightning_gen.tasks.decompress", "images from such a file"),
     "baselines": ("lightning_gen.tasks.baselines", "the same numbers for trivial models of a data set"),
     "submit": ("lightning_gen.launch.submit", "a training as a Slurm job that comes back: submit [options] -- fit ..."),
+    "scale": ("lightning_gen.launch.scale", "memory, batch, time and cost on more devices, from what a run measured"),
     "sweep": ("lightning_gen.launch.sweep", "a sweep file in W&B's format, run here or as Slurm jobs"),
     "export": (
         "lightning_gen.runs.share",

@@ -39,7 +39,7 @@ def submit(slurm, logs: Path, fit: list[str], *options: str) -> str:
     return re.search(r"job (\d+):", done.stdout)[1]
 
 
-def wait_for_rows(folder: Path, count: int, seconds: float = 90.0) -> None:
+def wait_for_rows(folder: Path, count: int, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     path = folder / "metrics.jsonl"
     while not path.exists() or path.read_bytes().count(b"\n") < count:
@@ -70,16 +70,16 @@ def test_a_job_preempted_by_signal_and_one_that_loses_a_task_come_back_and_finis
     job = submit(slurm, tmp_path / "logs", fit_words(tmp_path, "r", images))
     wait_for_rows(tmp_path / "r", 10)
     slurm.run("scancel", "--signal=USR2", job)  # what --signal sends ahead of the job's end
-    assert slurm.wait(job, 60, ("PENDING",)) == "PENDING", logs_of(tmp_path / "logs")
+    assert slurm.wait(job, 120, ("PENDING",)) == "PENDING", logs_of(tmp_path / "logs")
     assert slurm.restarts(job) == 1
     before = (tmp_path / "r" / "metrics.jsonl").read_bytes().count(b"\n")
     slurm.state(job)
     wait_for_rows(tmp_path / "r", before + 10)
     [victim] = processes_of(job)[:1]
     os.kill(victim, 9)
-    assert slurm.wait(job, 60, ("PENDING",)) == "PENDING", logs_of(tmp_path / "logs")
+    assert slurm.wait(job, 120, ("PENDING",)) == "PENDING", logs_of(tmp_path / "logs")
     assert slurm.restarts(job) == 2
-    assert slurm.wait(job, 150) == "COMPLETED", logs_of(tmp_path / "logs")
+    assert slurm.wait(job, 240) == "COMPLETED", logs_of(tmp_path / "logs")
     log = logs_of(tmp_path / "logs")
     assert re.search(rf"SIGUSR2 after [\d,]+ images: checkpoint written, job {job} requeued", log)
     assert re.search(rf"job {job} ended with status \d+, requeued \(1 of 3\)", log)
@@ -102,7 +102,7 @@ def test_without_retries_a_lost_task_is_one_plain_line(slurm, tmp_path):
     wait_for_rows(tmp_path / "r", 5)
     [victim] = processes_of(job)[:1]
     os.kill(victim, 9)
-    assert slurm.wait(job, 60) == "FAILED"
+    assert slurm.wait(job, 120) == "FAILED"
     lines = [line for line in logs_of(tmp_path / "logs").splitlines() if line.startswith("lightning-gen:")]
     assert len(lines) == 1
     assert re.match(rf"lightning-gen: job {job} ended with status \d+ after 0 retries, its last checkpoint", lines[0])
