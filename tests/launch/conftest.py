@@ -142,6 +142,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         pytest.skip(f"Slurm does not start here: {error}")
     yield slurm
     subprocess.run(["scancel", "--full", "--signal=KILL", "-u", "root"], env=environment, capture_output=True)
+    end = time.monotonic() + 20
+    while slurm.run("squeue", "-h") and time.monotonic() < end:  # else steps of a failed test would outlive it
+        time.sleep(0.3)
     _stop(folder)
 
 
