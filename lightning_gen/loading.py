@@ -112,7 +112,7 @@ def load_module(path: str | Path, averaged: bool = True) -> ImageModule:
     module = getattr(importlib.import_module(class_path.rpartition(".")[0]), class_path.rpartition(".")[2])
     try:
         model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, TypeError, AttributeError, ValueError) as error:
+    except (RuntimeError, TypeError, AttributeError, ValueError, argparse.ArgumentError) as error:
         why = " ".join(str(error).split())[:160]
         raise UserError(f"checkpoint {path} does not fit {class_path}: {why}; want one of this version") from error
     if averaged and "average" in checkpoint:
