@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ConvConditioner", "MLPConditioner"]
+__all__ = ["ConvConditioner", "GlowConditioner", "MLPConditioner"]
 
 
 class ConvConditioner(nn.Module):
@@ -38,6 +38,28 @@ class ConvConditioner(nn.Module):
         for block in self.blocks:
             h = h + block(h)
         return self.head(torch.relu(h))
+
+
+class GlowConditioner(nn.Sequential):
+    """Convolutions of 3x3, 1x1 and 3x3 (B, C, H, W) -> (B, out, H, W), zero at start (Kingma and Dhariwal 2018,
+    Section 3.3).
+
+    Args:
+        channels: C.
+        out: channels of the output.
+        width: hidden channels; 512 in the paper.
+    """
+
+    def __init__(self, channels: int, out: int, width: int = 512) -> None:
+        head = nn.Conv2d(width, out, 3, padding=1)
+        _zero(head)
+        super().__init__(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 1),
+            nn.ReLU(inplace=True),
+            head,
+        )
 
 
 class MLPConditioner(nn.Module):
