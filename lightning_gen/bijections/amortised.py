@@ -35,7 +35,7 @@ class Amortised(nn.Module):
         if self.weight is None:
             return self.bias.expand(len(x), -1)
         assert context is not None
-        return linear(context, self.weight, self.bias)
+        return linear(context, self.weight, self.bias).to(x.dtype)
 
 
 def increasing_root(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, halvings: int = 60) -> Tensor:

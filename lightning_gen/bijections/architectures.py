@@ -9,9 +9,11 @@ from lightning_gen.bijections.autoregressive import MaskedAutoregressive, Revers
 from lightning_gen.bijections.base import Bijection, Compose
 from lightning_gen.bijections.coupling import ChannelCoupling, CheckerboardCoupling, Conditioner, VectorCoupling
 from lightning_gen.bijections.elementwise import Logit
-from lightning_gen.bijections.linear import ActNorm, InvertibleConv, Scaling
+from lightning_gen.bijections.linear import ActNorm, NormedConv, Scaling
 from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
+from lightning_gen.bijections.patches import AutoregressivePatches, Patches, PatchNet
 from lightning_gen.bijections.planar import Planar, Radial
+from lightning_gen.bijections.reversible import Stored
 from lightning_gen.bijections.sylvester import Basis, Orthogonal, Sylvester
 from lightning_gen.bijections.univariate import Additive, Affine, Univariate
 from lightning_gen.errors import UserError
@@ -26,6 +28,7 @@ __all__ = [
     "RadialStack",
     "RealNVP",
     "SylvesterStack",
+    "TarFlow",
     "VectorRealNVP",
 ]
 
@@ -36,7 +39,8 @@ class NICE(Compose):
 
     Args:
         spec: of the images.
-        conditioner: called with (entries in, 0, entries out).
+        context_dim: K; 0: no context.
+        conditioner: called with (entries in, K, entries out).
         couplings: number of couplings; even and odd pixels alternate.
         alpha: of the logit in front.
     """
@@ -44,41 +48,44 @@ class NICE(Compose):
     def __init__(
         self,
         spec: ImageSpec,
+        context_dim: int,
         conditioner: Callable[[int, int, int], nn.Module],
         couplings: int = 4,
         alpha: float = 0.05,
     ) -> None:
         def net(kept: int, out: int) -> nn.Module:
-            return conditioner(kept, 0, out)
+            return conditioner(kept, context_dim, out)
 
         layers = [VectorCoupling(spec.dims, net, Additive(), bool(i % 2)) for i in range(couplings)]
         super().__init__(Logit(alpha), Flatten(spec.shape), Interleave(), *layers, Scaling(spec.dims))
 
 
 def _scales(spec: ImageSpec, most: int) -> int:
-    """How often the sides can be halved, at most `most` times and down to 2 pixels."""
+    """How often the sides can be halved: once, and on while they stay even with 4 pixels or more, `most` times."""
     if most < 1:
         raise UserError(f"bijection.scales is {most}: want 1 or more")
-    possible = 0
+    if any(n % 2 for n in spec.shape[1:]):
+        raise UserError(f"data has {spec.height}x{spec.width} pixels: a multi-scale flow wants even sides")
+    possible = 1
     while possible < most and all(n % 2 ** (possible + 1) == 0 and n > 2 ** (possible + 1) for n in spec.shape[1:]):
         possible += 1
-    if not possible:
-        raise UserError(f"data has {spec.height}x{spec.width} pixels: a multi-scale flow wants even sides, 4 or more")
     return possible
 
 
 @final
 class RealNVP(Compose):
     """Multi-scale RealNVP (Dinh et al. 2017, Section 3.6): a scale is checkerboard couplings, squeeze, couplings over
-    channels, and half of the variables leave; the last scale is checkerboard couplings alone. Activation norm stands
-    where the paper has batch norm: the density of an image must not depend on its batch.
+    channels, and half of the variables leave; the last scale is checkerboard couplings alone.
 
     Args:
         spec: of the images; even sides.
+        context_dim: K; 0: no context.
         conditioner: called with (channels in, channels out).
         univariate: makes the map of an element.
         scales: number of squeezes; fewer where a side cannot be halved so often.
         couplings: of each kind per scale; one more checkerboard at the last.
+        norm: stands before each coupling, called with (channels). The paper has `BatchNorm`; with `ActNorm` the density
+            of an image does not depend on its batch.
         alpha: of the logit in front.
 
     Raises:
@@ -88,21 +95,23 @@ class RealNVP(Compose):
     def __init__(
         self,
         spec: ImageSpec,
+        context_dim: int,
         conditioner: Conditioner,
         univariate: Callable[[], Univariate] = Affine,
         scales: int = 2,
         couplings: int = 3,
+        norm: Callable[[int], Bijection] = ActNorm,
         alpha: float = 0.05,
     ) -> None:
         def checkerboards(channels: int, count: int) -> Iterator[Bijection]:
             for i in range(count):
-                yield ActNorm(channels)
-                yield CheckerboardCoupling(channels, conditioner, univariate(), bool(i % 2))
+                yield norm(channels)
+                yield CheckerboardCoupling(channels, conditioner, univariate(), bool(i % 2), context_dim)
 
         def over_channels(channels: int) -> Iterator[Bijection]:
             for i in range(couplings):
-                yield ActNorm(channels)
-                yield ChannelCoupling(channels, conditioner, univariate(), bool(i % 2))
+                yield norm(channels)
+                yield ChannelCoupling(channels, conditioner, univariate(), bool(i % 2), context_dim)
 
         def scale(shape: tuple[int, int, int], left: int) -> Bijection:
             channels, height, width = shape
@@ -123,10 +132,13 @@ class Glow(Compose):
 
     Args:
         spec: of the images; even sides.
+        context_dim: length of the context; 0: none.
         conditioner: called with (channels in, channels out).
         univariate: makes the map of an element: `Affine`, or `RationalQuadratic` for a neural spline flow.
         scales: L, number of squeezes; fewer where a side cannot be halved so often.
         steps: K, of each scale, 1 or more.
+        chain: puts the steps of a scale together, called with their list: `lightning_gen.bijections.reversible.Stored`,
+            or `Reversible`, which trains in memory that does not grow with K.
         alpha: of the logit in front.
 
     Raises:
@@ -136,30 +148,71 @@ class Glow(Compose):
     def __init__(
         self,
         spec: ImageSpec,
+        context_dim: int,
         conditioner: Conditioner,
         univariate: Callable[[], Univariate] = Affine,
         scales: int = 2,
         steps: int = 4,
+        chain: Callable[[list[Bijection]], Bijection] = Stored,
         alpha: float = 0.05,
     ) -> None:
         if steps < 1:
             raise UserError(f"bijection.steps is {steps}: want 1 or more")
 
         def step(channels: int) -> list[Bijection]:
-            coupling = ChannelCoupling(channels, conditioner, univariate())
-            return [ActNorm(channels), InvertibleConv(channels), coupling]
+            return [NormedConv(channels), ChannelCoupling(channels, conditioner, univariate(), False, context_dim)]
 
         def scale(shape: tuple[int, int, int], left: int) -> Bijection:
             squeezed = channels, height, width = 4 * shape[0], shape[1] // 2, shape[2] // 2
-            layers = [Squeeze(), *(layer for _ in range(steps) for layer in step(channels))]
+            layers = [Squeeze(), chain([layer for _ in range(steps) for layer in step(channels)])]
             if left == 1:
                 return Compose(*layers, ActNorm(channels), Flatten(squeezed))
             # The Gaussian of what leaves, given what stays, is an affine map of a standard one.
-            prior = ChannelCoupling(channels, conditioner, Affine())
+            prior = ChannelCoupling(channels, conditioner, Affine(), False, context_dim)
             rest = scale((channels // 2, height, width), left - 1)
             return Compose(*layers, prior, FactorOut(squeezed, rest))
 
         super().__init__(Logit(alpha), scale(spec.shape, _scales(spec, scales)))
+
+
+@final
+class TarFlow(Compose):
+    """Autoregressive maps over patches by transformers, the order reversed between them (Zhai et al. 2025).
+    The logit in front is ours; the paper feeds pixels and noise as they are.
+
+    Args:
+        spec: of the images.
+        context_dim: K; 0: no context.
+        net: see `lightning_gen.bijections.patches.PatchNet`.
+        univariate: makes the map of an element.
+        patch: side of a patch; divides the sides of the image.
+        layers: number of maps, 1 or more.
+        alpha: of the logit in front.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        context_dim: int,
+        net: PatchNet,
+        univariate: Callable[[], Univariate] = Affine,
+        patch: int = 2,
+        layers: int = 4,
+        alpha: float = 0.05,
+    ) -> None:
+        patches = Patches(spec.shape, patch)
+        values = spec.channels * patch**2
+        count = spec.dims // values
+
+        def layer() -> Bijection:
+            map_ = univariate()
+            return AutoregressivePatches(net(count, values, context_dim, map_.parameters_per_element * values), map_)
+
+        stack = [(layer(), Reverse()) for _ in _layers(layers)]
+        super().__init__(Logit(alpha), patches, *(part for pair in stack for part in pair), Flatten((count, values)))
 
 
 @final
@@ -168,12 +221,15 @@ class OfVectors(Compose):
 
     Args:
         spec: of the images.
-        flow: called with (C*H*W, 0).
+        context_dim: K; 0: no context.
+        flow: called with (C*H*W, K).
         alpha: of the logit in front.
     """
 
-    def __init__(self, spec: ImageSpec, flow: Callable[[int, int], Bijection], alpha: float = 0.05) -> None:
-        super().__init__(Logit(alpha), Flatten(spec.shape), flow(spec.dims, 0))
+    def __init__(
+        self, spec: ImageSpec, context_dim: int, flow: Callable[[int, int], Bijection], alpha: float = 0.05
+    ) -> None:
+        super().__init__(Logit(alpha), Flatten(spec.shape), flow(spec.dims, context_dim))
 
 
 def _layers(count: int) -> range:
@@ -227,6 +283,7 @@ class AutoregressiveStack(Compose):
         net: called with (D, K, parameters out).
         univariate: makes the map of an element.
         layers: number of maps.
+        norm: follows each map, called with (D): `BatchNorm` in MAF; None: no norm.
     """
 
     def __init__(
@@ -236,12 +293,14 @@ class AutoregressiveStack(Compose):
         net: Callable[[int, int, int], nn.Module],
         univariate: Callable[[], Univariate] = Affine,
         layers: int = 2,
+        norm: Callable[[int], Bijection] | None = None,
     ) -> None:
         def made(entries: int, out: int) -> nn.Module:
             return net(entries, context_dim, out)
 
-        stack = [(MaskedAutoregressive(dim, made, univariate()), Reverse()) for _ in _layers(layers)]
-        super().__init__(*(layer for pair in stack for layer in pair))
+        norms = (lambda: ()) if norm is None else (lambda: (norm(dim),))
+        stack = [(MaskedAutoregressive(dim, made, univariate()), *norms(), Reverse()) for _ in _layers(layers)]
+        super().__init__(*(layer for group in stack for layer in group))
 
 
 @final

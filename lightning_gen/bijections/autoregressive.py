@@ -32,14 +32,14 @@ class MaskedAutoregressive(Bijection):
         self.univariate, self.net = univariate, net(dim, univariate.parameters_per_element * dim)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        z, log_det = self.univariate(x, self.net(x, context))
+        z, log_det = self.univariate(x, self.net(x, context).to(x.dtype))
         return z, log_det.sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         entry = torch.arange(z.shape[1], device=z.device)
         x = torch.zeros_like(z)
         for i in range(z.shape[1]):
-            x = torch.where(entry == i, self.univariate.inverse(z, self.net(x, context)), x)
+            x = torch.where(entry == i, self.univariate.inverse(z, self.net(x, context).to(z.dtype)), x)
         return x
 
 

@@ -5,15 +5,20 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Bijection", "Compose"]
+__all__ = ["Bijection", "Compose", "full_precision"]
 
 
 class Bijection(nn.Module, ABC):
-    """x <-> z with the log of |det dz/dx|, summed over all but the batch dimension."""
+    """x <-> z with the log of |det dz/dx|, summed over all but the batch dimension.
+
+    z and the log-determinant have the precision of x, also under autocast: there the networks that decide about a map
+    compute in 16 bits, the map itself does not.
+    """
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x (B, ...), context (B, K) or None -> z of the same number of elements, log|det| (B,) in nats."""
+        """x (B, ...), context (B, K) or None -> z of the same number of elements, log|det| (B,) in nats. Bijections of
+        images also take a context per pixel, (B, K, H, W)."""
 
     @abstractmethod
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -39,3 +44,8 @@ class Compose(Bijection):
             assert isinstance(bijection, Bijection)
             z = bijection.inverse(z, context)
         return z
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Inside, nothing is computed in fewer bits than `x` has."""
+    return torch.autocast(x.device.type, enabled=False)

@@ -14,19 +14,30 @@ __all__ = ["ChannelCoupling", "CheckerboardCoupling", "Conditioner", "VectorCoup
 Conditioner = Callable[[int, int], nn.Module]
 
 
+def _with(context: Tensor | None, x: Tensor) -> Tensor:
+    """x (B, C, H, W) and a context (B, K), the same at every pixel, or (B, K, H, W) -> (B, C + K, H, W)."""
+    if context is None:
+        return x
+    context = context if context.ndim == 4 else context[:, :, None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, context.to(x.dtype)], 1)
+
+
 class CheckerboardCoupling(Bijection):
     """Coupling over a checkerboard of pixels (Dinh et al. 2017, Eq. 9 and Figure 3).
 
     Args:
         channels: C.
-        conditioner: called with (C, P*C); images in, images of the same size out.
+        conditioner: called with (C + K, P*C); images in, images of the same size out.
         univariate: the map of an element; it says P.
         odd: which colour of the board passes unchanged.
+        context_dim: K; 0: no context.
     """
 
-    def __init__(self, channels: int, conditioner: Conditioner, univariate: Univariate, odd: bool) -> None:
+    def __init__(
+        self, channels: int, conditioner: Conditioner, univariate: Univariate, odd: bool, context_dim: int = 0
+    ) -> None:
         super().__init__()
-        self.net = conditioner(channels, univariate.parameters_per_element * channels)
+        self.net = conditioner(channels + context_dim, univariate.parameters_per_element * channels)
         self.univariate, self.odd = univariate, odd
 
     def _kept(self, x: Tensor) -> Tensor:
@@ -35,12 +46,12 @@ class CheckerboardCoupling(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept = self._kept(x)
-        z, log_det = self.univariate(x, self.net(x * kept))
+        z, log_det = self.univariate(x, self.net(_with(context, x * kept)).to(x.dtype))
         return torch.where(kept, x, z), (log_det * ~kept).flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         kept = self._kept(z)
-        return torch.where(kept, z, self.univariate.inverse(z, self.net(z * kept)))
+        return torch.where(kept, z, self.univariate.inverse(z, self.net(_with(context, z * kept)).to(z.dtype)))
 
 
 class ChannelCoupling(Bijection):
@@ -48,14 +59,22 @@ class ChannelCoupling(Bijection):
 
     Args:
         channels: C, even.
-        conditioner: called with (C/2, P*C/2).
+        conditioner: called with (C/2 + K, P*C/2).
         univariate: the map of an element; it says P.
         swap: which half passes unchanged.
+        context_dim: K; 0: no context.
     """
 
-    def __init__(self, channels: int, conditioner: Conditioner, univariate: Univariate, swap: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        conditioner: Conditioner,
+        univariate: Univariate,
+        swap: bool = False,
+        context_dim: int = 0,
+    ) -> None:
         super().__init__()
-        self.net = conditioner(channels // 2, univariate.parameters_per_element * channels // 2)
+        self.net = conditioner(channels // 2 + context_dim, univariate.parameters_per_element * channels // 2)
         self.univariate, self.swap = univariate, swap
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,14 +84,17 @@ class ChannelCoupling(Bijection):
     def _join(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.cat([b, a] if self.swap else [a, b], 1)
 
+    def _raw(self, a: Tensor, context: Tensor | None) -> Tensor:
+        return self.net(_with(context, a)).to(a.dtype)
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         a, b = self._split(x)
-        z, log_det = self.univariate(b, self.net(a))
+        z, log_det = self.univariate(b, self._raw(a, context))
         return self._join(a, z), log_det.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         a, b = self._split(z)
-        return self._join(a, self.univariate.inverse(b, self.net(a)))
+        return self._join(a, self.univariate.inverse(b, self._raw(a, context)))
 
 
 class VectorCoupling(Bijection):
@@ -103,9 +125,9 @@ class VectorCoupling(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         a, b = self._split(x)
-        z, log_det = self.univariate(b, self.net(a, context))
+        z, log_det = self.univariate(b, self.net(a, context).to(b.dtype))
         return self._join(a, z), log_det.sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         a, b = self._split(z)
-        return self._join(a, self.univariate.inverse(b, self.net(a, context)))
+        return self._join(a, self.univariate.inverse(b, self.net(a, context).to(b.dtype)))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.errors import UserError
 
 __all__ = ["Logit"]
 
@@ -16,9 +17,14 @@ class Logit(Bijection):
 
     Args:
         alpha: keeps the logit finite at both ends, 0 < alpha < 0.5.
+
+    Raises:
+        UserError: `alpha` out of range.
     """
 
     def __init__(self, alpha: float = 0.05) -> None:
+        if not 0 < alpha < 0.5:
+            raise UserError(f"bijection.alpha is {alpha}: want above 0, below 0.5")
         super().__init__()
         self.alpha = alpha
 

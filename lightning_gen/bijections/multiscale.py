@@ -50,13 +50,13 @@ class FactorOut(Bijection):
 
 @final
 class Flatten(Bijection):
-    """(B, C, H, W) -> (B, D).
+    """(B, *shape) -> (B, D).
 
     Args:
-        shape: (C, H, W).
+        shape: (C, H, W) of images.
     """
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
 

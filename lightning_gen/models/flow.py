@@ -1,4 +1,5 @@
-"""The normalizing flow: exact density of the dequantized image (Dinh et al. 2017; Theis et al. 2016, Section 3.1)."""
+"""The normalizing flow: exact density of the dequantized image (Dinh et al. 2017; Theis et al. 2016, Section 3.1; Ho et
+al. 2019)."""
 
 import math
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from torch import Generator, Tensor
 
 from lightning_gen.base import Batch, CompletionModule, LatentModule, LikelihoodModule, OptimizerFactory
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.distributions.dequantize import Dequantization, Uniform
 from lightning_gen.distributions.langevin import langevin
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.images import ImageSpec, from_unit, to_unit
+from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.schedules import Schedule
 
 __all__ = ["Flow"]
@@ -19,12 +22,14 @@ __all__ = ["Flow"]
 
 @final
 class Flow(LikelihoodModule, LatentModule, CompletionModule):
-    """x + u -> z ~ N(0, I): log P(x) >= E_u log p(x + u), p by the change of variables.
+    """x + u -> z ~ N(0, I): log P(x) >= E_u [log p(x + u) - log q(u|x)], p by the change of variables.
 
     Args:
         spec: of the images.
-        bijection: called with (spec).
+        bijection: of images (B, C, H, W) to vectors (B, C*H*W), called with (spec, length of the context).
         optimizer: see `LikelihoodModule`.
+        condition: what the images are conditioned on, called with (spec).
+        dequantization: q(u|x), called with (spec).
         schedule: see `ImageModule`.
     """
 
@@ -33,21 +38,29 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
     def __init__(
         self,
         spec: ImageSpec,
-        bijection: Callable[[ImageSpec], Bijection],
+        bijection: Callable[[ImageSpec, int], Bijection],
         optimizer: OptimizerFactory,
+        condition: Callable[[ImageSpec], Condition] = Unconditional,
+        dequantization: Callable[[ImageSpec], Dequantization] = Uniform,
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(spec, optimizer, schedule)
-        self.bijection = bijection(spec)
+        self.condition = condition(spec)
+        self.dequantization = dequantization(spec)
+        self.bijection = bijection(spec, self.condition.features)
 
-    def density(self, x: Tensor) -> Tensor:
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        return self.condition.keys
+
+    def density(self, x: Tensor, condition: Batch | None = None) -> Tensor:
         """Unit image (B, C, H, W) in [0, 1) -> (B,) nats, the log density of the level-scaled image."""
-        z, log_det = self.bijection(x)
+        z, log_det = self.bijection(x, self.condition(condition))
         return gaussian_log_prob(z) + log_det - self.spec.dims * math.log(self.spec.levels)
 
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        noise = torch.rand(image.shape, device=image.device)
-        return self.density(to_unit(image, self.spec.levels, noise))
+        noise, log_q = self.dequantization(image)
+        return self.density(to_unit(image, self.spec.levels, noise), condition) - log_q
 
     def sample(
         self,
@@ -56,29 +69,26 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
         temperature: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
-        return self.decode(temperature * self.noise(n, self.spec.dims, generator=generator))
+        z = temperature * self.noise(n, self.spec.dims, generator=generator)
+        return self.decode(z, self.condition.rows(condition, n, generator))
 
     def encode(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.bijection(to_unit(image, self.spec.levels))[0].flatten(1)
+        return self.bijection(to_unit(image, self.spec.levels), self.condition(condition))[0]
 
     def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
-        shape = self._latent_shape()
-        return from_unit(self.bijection.inverse(z.view(len(z), *shape)), self.spec.levels)
-
-    @torch.no_grad()
-    def _latent_shape(self) -> torch.Size:
-        return self.bijection(torch.full((1, *self.spec.shape), 0.5, device=self.device))[0].shape[1:]
+        return from_unit(self.bijection.inverse(z, self.condition(condition)), self.spec.levels)
 
     def complete(
         self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None
     ) -> Tensor:
         """By a walk in latent space (see `langevin`), the known pixels foreseen up to the width of a level, or 1/32."""
-        shape, levels = self._latent_shape(), self.spec.levels
+        condition, levels = self.condition.rows(condition, len(image), generator), self.spec.levels
+        context = self.condition(condition)
         guess = torch.randint(levels, image.shape, generator=generator, dtype=torch.uint8).to(image)
         begin = self.encode(torch.where(known, image, guess), condition)
         begin = begin * (begin.shape[1] ** 0.5 / begin.norm(dim=1, keepdim=True)).clamp(max=1.0)  # a likely radius
         z = langevin(
-            lambda z: self.bijection.inverse(z.view(len(z), *shape)),
+            lambda z: self.bijection.inverse(z, context),
             begin.detach(),
             to_unit(image, levels),
             known,

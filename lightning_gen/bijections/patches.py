@@ -1,0 +1,75 @@
+"""Autoregressive maps over the patches of an image (Zhai et al. 2025, TarFlow)."""
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from lightning_gen.bijections.base import Bijection
+from lightning_gen.bijections.univariate import Univariate
+from lightning_gen.errors import UserError
+
+__all__ = ["AutoregressivePatches", "PatchNet", "Patches"]
+
+#: called with (patches, values of a patch, length of the context, parameters per patch)
+PatchNet = Callable[[int, int, int, int], nn.Module]
+
+
+@final
+class Patches(Bijection):
+    """(B, C, H, W) -> (B, N, D): N patches in raster order, D = C*side*side values each.
+
+    Args:
+        shape: (C, H, W).
+        side: of a patch; divides H and W.
+
+    Raises:
+        UserError: `side` does not divide H and W.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], side: int) -> None:
+        _, height, width = shape
+        if side < 1 or height % side or width % side:
+            raise UserError(f"bijection.patch is {side}: want a divisor of {height} and {width} pixels")
+        super().__init__()
+        self.side, self.rows, self.columns = side, height // side, width // side
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return pixel_unshuffle(x, self.side).flatten(2).mT, x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return pixel_shuffle(z.mT.unflatten(2, (self.rows, self.columns)), self.side)
+
+
+@final
+class AutoregressivePatches(Bijection):
+    """z_n = f(x_n; net_n(x_1..x_(n-1), context)), n over patches, f elementwise. The inverse takes a pass per patch.
+
+    Args:
+        net: of (B, M, D), the first M patches, and a context, to (B, M, P*D), as
+            `lightning_gen.nets.patch_transformer.PatchTransformer`.
+        univariate: f; it says P.
+    """
+
+    def __init__(self, net: nn.Module, univariate: Univariate) -> None:
+        super().__init__()
+        self.net, self.univariate = net, univariate
+
+    def _raw(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """(B, M, D) -> (B, P*D, M)."""
+        return self.net(x, context).to(x.dtype).mT
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z, log_det = self.univariate(x.mT, self._raw(x, context))
+        return z.mT, log_det.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        done = z[:, :0]
+        for n in range(z.shape[1]):
+            # What stands in the last place decides nothing about itself.
+            raw = self._raw(torch.cat([done, z[:, n : n + 1]], 1), context)
+            patch = self.univariate.inverse(z[:, n : n + 1].mT, raw[:, :, -1:])
+            done = torch.cat([done, patch.mT], 1)
+        return done

@@ -1,0 +1,81 @@
+"""A causal transformer over patches: what decides an autoregressive flow over them (Zhai et al. 2025)."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from lightning_gen.errors import UserError
+
+__all__ = ["PatchTransformer"]
+
+
+@final
+class PatchTransformer(nn.Module):
+    """(B, M, D), the first M of N patches, and a context (B, K) -> (B, M, out), row n a function of patches 1..n-1 and
+    the context; zero at start, so that a flow starts as the identity.
+
+    Args:
+        patches: N.
+        values: D, of a patch.
+        context_dim: K; 0: no context.
+        out: parameters of a patch.
+        width: features of a token, a multiple of `heads`.
+        layers: 1 or more.
+        heads: 1 or more.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        patches: int,
+        values: int,
+        context_dim: int,
+        out: int,
+        width: int = 64,
+        layers: int = 2,
+        heads: int = 4,
+    ) -> None:
+        for name, value in (("layers", layers), ("heads", heads)):
+            if value < 1:
+                raise UserError(f"net.{name} is {value}: want 1 or more")
+        if width < 1 or width % heads:
+            raise UserError(f"net.width is {width}: want a multiple of {heads} heads")
+        super().__init__()
+        self.look = nn.Linear(values, width)
+        self.place = nn.Parameter(0.02 * torch.randn(patches, width))
+        self.context = nn.Linear(context_dim, width, bias=False) if context_dim else None
+        self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, out)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        # Each token is the patch before: the first sees its place alone.
+        h = pad(self.look(x[:, :-1]), (0, 0, 1, 0)) + self.place[: x.shape[1]]
+        if self.context is not None:
+            h = h + self.context(context)[:, None]
+        for layer in self.layers:
+            h = layer(h)
+        return self.head(self.norm(h))
+
+
+class _Layer(nn.Module):
+    """Attention to the tokens up to the own one, and a hidden layer of four times the width; both residual, the
+    normalisation in front."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm, self.attend, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.hidden = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        q, k, v = self.attend(self.norm(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        h = h + self.out(scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        return h + self.hidden(h)
