@@ -71,7 +71,7 @@ class _Recomputed(torch.autograd.Function):
         to: dict[Tensor, Tensor] = {}
         if context is not None:
             context = context.detach().requires_grad_()
-        with torch.autocast(*ctx.autocast[:2], enabled=ctx.autocast[2]):
+        with torch.autocast(*ctx.autocast):
             for bijection in reversed(ctx.chain.bijections):
                 z, to_z = _back(bijection, z, context, to_z, to_log_det, to)
         return None, to_z, to.get(context) if context is not None else None, *(to.get(p) for p in ctx.parameters)
@@ -89,7 +89,7 @@ def _back(
     with torch.no_grad():
         x = bijection.inverse(z, context)
     x.requires_grad_()
-    wanted = [p for p in bijection.parameters() if p.requires_grad]
+    wanted: list[Tensor] = [p for p in bijection.parameters() if p.requires_grad]
     wanted += [context] if context is not None else []
     with torch.enable_grad():
         again, log_det = bijection(x, context)

@@ -95,12 +95,14 @@ class RationalQuadratic(Univariate):
         return 3 * self.bins - 1
 
     def _knots(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """raw (B, P*D, ...) -> x and y of the knots and the slopes there, each (B, D, ..., K+1)."""
+        """raw (B, P*D, ...) -> x and y of the knots and the raw slopes there, each (B, D, ..., K+1)."""
         parameters = raw.unflatten(1, (self.parameters_per_element, -1)).movedim(1, -1)
         widths, heights, slopes = parameters.split([self.bins, self.bins, self.bins - 1], -1)
-        one = math.log(math.expm1(1.0 - self.smallest))  # the raw slope that means 1
-        slopes = pad(softplus(slopes + one) + self.smallest, (1, 1), value=1.0)
-        return self._edges(widths), self._edges(heights), slopes
+        return self._edges(widths), self._edges(heights), pad(slopes, (1, 1))
+
+    def _slope(self, raw: Tensor) -> Tensor:
+        """Of a knot; 1 where the raw one is 0. Only those of the bins that are needed are worked out."""
+        return softplus(raw + math.log(math.expm1(1.0 - self.smallest))) + self.smallest
 
     def _edges(self, raw: Tensor) -> Tensor:
         sizes = self.smallest + (1.0 - self.smallest * self.bins) * softmax(raw, -1)
@@ -110,7 +112,8 @@ class RationalQuadratic(Univariate):
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         xs, ys, slopes = self._knots(raw)
         inside = x.clamp(-self.bound, self.bound)
-        x0, width, y0, height, d0, d1 = _bin_of(inside, xs, xs, ys, slopes)
+        x0, width, y0, height, *ends = _bin_of(inside, xs, xs, ys, slopes)
+        d0, d1 = map(self._slope, ends)
         s, t = height / width, (inside - x0) / width
         bend = d0 + d1 - 2.0 * s
         below = s + bend * t * (1.0 - t)
@@ -123,7 +126,8 @@ class RationalQuadratic(Univariate):
     def inverse(self, y: Tensor, raw: Tensor) -> Tensor:
         xs, ys, slopes = self._knots(raw)
         inside = y.clamp(-self.bound, self.bound)
-        x0, width, y0, height, d0, d1 = _bin_of(inside, ys, xs, ys, slopes)
+        x0, width, y0, height, *ends = _bin_of(inside, ys, xs, ys, slopes)
+        d0, d1 = map(self._slope, ends)
         s, rise = height / width, inside - y0
         bend = d0 + d1 - 2.0 * s
         a = height * (s - d0) + rise * bend  # Eq. 6-8

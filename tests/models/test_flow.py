@@ -1,5 +1,7 @@
 """Flows as models: the density integrates to one, encode and decode are inverse, a reloaded model is the same."""
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -171,3 +173,18 @@ def test_variational_noise_is_a_density_of_the_unit_cube():
 def test_bad_dequantization_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"dequantization\.couplings is 0: want 1 or more"):
         Variational(ImageSpec(1, 4, 4, 2), CONV, couplings=0)
+
+
+def test_two_processes_hold_the_same_flow(tmp_path):
+    """After data-dependent initialisation on different images, and after a resume: parameters, buffers and bits/dim."""
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *two, "tests/models/flow_processes.py", str(tmp_path / "two")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (torch.load(tmp_path / f"two.{rank}") for rank in (0, 1))
+    assert first.keys() == second.keys() == {"realnvp", "realnvp, batch norm", "glow"}
+    for name, moments in first.items():
+        for a, b in zip(moments, second[name], strict=True):
+            assert [key for key in a if not torch.equal(a[key], b[key])] == [], name
+        assert not torch.equal(moments[0]["bits"], moments[1]["bits"]), name
+        assert all(value.all() for key, value in moments[0].items() if key.endswith("ready")), name

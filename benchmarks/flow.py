@@ -1,0 +1,260 @@
+"""Flows beside normflows, nflows, FrEIA and zuko, with matching sizes, float32, one thread.
+
+    python -m benchmarks.flow glow [--repeats 40]         # L = 3, K = 8, width 128, on 3x32x32, batches of 16
+    python -m benchmarks.flow vectors [--repeats 40]      # 5 maps of 64 entries, 2 hidden layers of 256, batches of 128
+    python -m benchmarks.flow reversible [--repeats 10]   # Glow at K = 4, 8, 16, activations stored or found again
+
+A step is the loss of one batch in memory, backward and Adam. Glow: steps of activation norm, a 1x1 convolution by LU
+and an affine coupling with the same 3x3-1x1-3x3 network. normflows' base has a scale and shift per level where ours has
+a coupling, whose network is work that normflows does not do; FrEIA's `AllInOneBlock` has rotations that do not learn,
+and no factoring out. `MAF` and `autoregressive NSF` are masked networks, `NSF` is couplings; splines have 8 bins.
+normflows trains its autoregressive maps by the slow pass, so it is left out there.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import FrEIA.framework as frameworks
+import FrEIA.modules as blocks
+import normflows
+import torch
+import zuko
+from nflows import distributions as nflows_distributions
+from nflows import flows as nflows_flows
+from nflows import transforms
+from torch import Tensor, nn
+
+from benchmarks.interleave import RESULTS, interleave, record
+from lightning_gen.bijections.architectures import AutoregressiveStack, Glow, VectorRealNVP
+from lightning_gen.bijections.reversible import Reversible, Stored
+from lightning_gen.bijections.univariate import RationalQuadratic
+from lightning_gen.distributions.posteriors import gaussian_log_prob
+from lightning_gen.files import read_json, write_json
+from lightning_gen.images import ImageSpec
+from lightning_gen.models.flow import Flow
+from lightning_gen.nets.conditioner import GlowConditioner, MLPConditioner
+from lightning_gen.nets.made import MADE
+
+SPEC, BATCH, SCALES, STEPS, WIDTH = ImageSpec(3, 32, 32), 16, 3, 8, 128
+DIM, ROWS, LAYERS, HIDDEN = 64, 128, 5, 256
+Loss = Callable[[], Tensor]
+
+
+def step(loss: Loss, module: nn.Module) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(module.parameters(), 1e-4)
+
+    def run() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    return run
+
+
+def ours(steps: int = STEPS, **more: Any) -> Flow:
+    bijection = partial(Glow, conditioner=partial(GlowConditioner, width=WIDTH), scales=SCALES, steps=steps, **more)
+    return Flow(SPEC, bijection, torch.optim.Adam).to(memory_format=torch.channels_last)
+
+
+def glow_of_normflows() -> normflows.MultiscaleFlow:
+    bases, merges, flows = [], [], []
+    channels, side = SPEC.channels, SPEC.height
+    for level in range(SCALES):
+        wide = channels * 2 ** (SCALES + 1 - level)
+        chain = [normflows.flows.GlowBlock(wide, WIDTH, split_mode="channel", scale=True) for _ in range(STEPS)]
+        flows += [[*chain, normflows.flows.Squeeze()]]
+        halved = side // 2 ** (SCALES - level)
+        shape = (wide, halved, halved) if level == 0 else (wide // 2, halved, halved)
+        merges += [normflows.flows.Merge()] if level else []
+        bases += [normflows.distributions.GlowBase(shape, num_classes=None)]
+    return normflows.MultiscaleFlow(bases, flows, merges, class_cond=False)
+
+
+def glow_of_freia() -> frameworks.SequenceINN:
+    def subnet(a: int, b: int) -> nn.Module:
+        return GlowConditioner(a, b, WIDTH)
+
+    chain = frameworks.SequenceINN(*SPEC.shape)
+    for _ in range(SCALES):
+        chain.append(blocks.IRevNetDownsampling)
+        for _ in range(STEPS):
+            chain.append(blocks.AllInOneBlock, subnet_constructor=subnet, permute_soft=False)
+    return chain
+
+
+def glow(repeats: int) -> None:
+    image = torch.randint(SPEC.levels, (BATCH, *SPEC.shape), dtype=torch.uint8)
+    flow, peer, other = ours(), glow_of_normflows(), glow_of_freia()
+    last = image.to(memory_format=torch.channels_last)
+
+    def dequantized() -> Tensor:
+        return (image + torch.rand(image.shape)) / SPEC.levels
+
+    def freia() -> Tensor:
+        z, log_det = other(dequantized())
+        return -(gaussian_log_prob(z.flatten(1)) + log_det).mean()
+
+    cases = {
+        "ours": step(lambda: -flow.log_prob(last).mean(), flow),
+        "normflows": step(lambda: peer.forward_kld(dequantized()), peer),
+        "FrEIA": step(freia, other),
+    }
+    sizes = {"ours": flow, "normflows": peer, "FrEIA": other}
+    about = {"shape": SPEC.shape, "batch": BATCH, "parameters": {k: _parameters(v) for k, v in sizes.items()}}
+    record("flow_glow_step", interleave(cases, repeats), "normflows", about)
+    for module in sizes.values():
+        module.eval()
+    with torch.no_grad():
+        draws = {
+            "ours": lambda: flow.sample(BATCH),
+            "normflows": lambda: peer.sample(BATCH),
+            "FrEIA": lambda: other(torch.randn(BATCH, *other.shapes_out_of[-1]), rev=True),
+        }
+        record("flow_glow_sample", interleave(draws, repeats), "normflows", about)
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+class _Vectors(nn.Module):
+    """A flow of vectors of ours, as its peers are: log_prob and sample."""
+
+    def __init__(self, flow: nn.Module) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        z, log_det = self.flow(x)
+        return gaussian_log_prob(z) + log_det
+
+    def sample(self, n: int) -> Tensor:
+        return self.flow.inverse(torch.randn(n, DIM))  # type: ignore[operator]
+
+
+def _nflows(make: Callable[[int], Any]) -> nn.Module:
+    stack = [part for i in range(LAYERS) for part in (make(i), transforms.ReversePermutation(DIM))]
+    return nflows_flows.Flow(transforms.CompositeTransform(stack), nflows_distributions.StandardNormal([DIM]))
+
+
+class _Peer(nn.Module):
+    """zuko's lazy flow, as the others are."""
+
+    def __init__(self, flow: nn.Module) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.flow().log_prob(x)
+
+    def sample(self, n: int) -> Tensor:
+        return self.flow().sample((n,))
+
+
+def _coupling_net(a: int, b: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(a, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, b))
+
+
+def vector_flows() -> dict[str, nn.Module]:
+    made, mlp = partial(MADE, width=HIDDEN), partial(MLPConditioner, width=HIDDEN)
+    masked = {"hidden_features": HIDDEN, "num_blocks": 1, "use_residual_blocks": False}
+    spline = {"num_bins": 8, "tails": "linear", "tail_bound": 4.0}
+    mask = torch.arange(DIM) % 2
+    return {
+        "MAF, ours": _Vectors(AutoregressiveStack(DIM, 0, made, layers=LAYERS)),
+        "MAF, nflows": _nflows(lambda i: transforms.MaskedAffineAutoregressiveTransform(DIM, **masked)),
+        "MAF, zuko": _Peer(zuko.flows.MAF(DIM, transforms=LAYERS, hidden_features=(HIDDEN, HIDDEN))),
+        "autoregressive NSF, ours": _Vectors(AutoregressiveStack(DIM, 0, made, RationalQuadratic, LAYERS)),
+        "autoregressive NSF, nflows": _nflows(
+            lambda i: transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(DIM, **masked, **spline)
+        ),
+        "autoregressive NSF, zuko": _Peer(
+            zuko.flows.NSF(DIM, bins=8, transforms=LAYERS, hidden_features=(HIDDEN, HIDDEN))
+        ),
+        "NSF, ours": _Vectors(VectorRealNVP(DIM, 0, mlp, RationalQuadratic, LAYERS)),
+        "NSF, nflows": _nflows(
+            lambda i: transforms.PiecewiseRationalQuadraticCouplingTransform(
+                (mask + i) % 2,
+                lambda a, b: _Plain(_coupling_net(a, b)),
+                **spline,
+            )
+        ),
+    }
+
+
+class _Plain(nn.Module):
+    """nflows calls its networks with a context."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.net(x)
+
+
+def vectors(repeats: int) -> None:
+    x, flows = torch.randn(ROWS, DIM), vector_flows()
+    steps = {name: step(partial(_nll, flow, x), flow) for name, flow in flows.items()}
+    about = {"entries": DIM, "batch": ROWS, "layers": LAYERS, "hidden": HIDDEN}
+    about |= {"parameters": {name: _parameters(flow) for name, flow in flows.items()}}
+    record("flow_vectors_step", interleave(steps, repeats), "MAF, ours", about)
+    with torch.no_grad():
+        draws = {name: partial(_draw, flow.eval()) for name, flow in flows.items()}
+        record("flow_vectors_sample", interleave(draws, max(3, repeats // 8), 1), "MAF, ours", about)
+
+
+def _nll(flow: Any, x: Tensor) -> Tensor:
+    return -flow.log_prob(x).mean()
+
+
+def _draw(flow: Any) -> Tensor:
+    return flow.sample(ROWS)
+
+
+def reversible(repeats: int) -> None:
+    image = torch.randint(SPEC.levels, (BATCH, *SPEC.shape), dtype=torch.uint8).contiguous(
+        memory_format=torch.channels_last
+    )
+    cases, saved = {}, {}
+    for steps in (4, 8, 16):
+        for chain in (Stored, Reversible):
+            flow, name = ours(steps, chain=chain), f"{chain.__name__}, K = {steps}"
+            saved[name] = _saved(flow, image)
+            cases[name] = step(lambda flow=flow: -flow.log_prob(image).mean(), flow)  # type: ignore[misc]
+    record("flow_reversible", interleave(cases, repeats, 1), f"Stored, K = {STEPS}", {"batch": BATCH, "width": WIDTH})
+    path = RESULTS / "flow_reversible.json"
+    write_json(path, read_json(path) | {"saved_megabytes": saved})
+    print(json.dumps(saved))
+
+
+def _saved(flow: Flow, image: Tensor) -> float:
+    """Megabytes that a forward pass keeps for the backward pass, parameters aside, each storage once."""
+    flow.log_prob(image)  # sets activation norms
+    own = {p.untyped_storage().data_ptr() for p in flow.parameters()}
+    kept: dict[int, int] = {}
+    held = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)  # alive, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        flow.log_prob(image).sum()
+    return round(sum(kept.values()) / 1e6, 2)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("question", choices=("glow", "vectors", "reversible"))
+    parser.add_argument("--repeats", type=int, default=40)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    {"glow": glow, "vectors": vectors, "reversible": reversible}[arguments.question](arguments.repeats)
