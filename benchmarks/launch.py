@@ -7,6 +7,7 @@ cases take turns. Costs are times of whole trainings against one that neither lo
 scaling is the time between two rows of metrics, each process with its own 64 images per batch: 1 is perfect.
 """
 
+import argparse
 import itertools
 import random
 import statistics
@@ -18,7 +19,7 @@ from benchmarks.interleave import record
 from lightning_gen.files import read_json, read_json_lines, write_json
 from tests.launch.processes import Pair, prepare
 
-BATCH, STEPS, ROUNDS = 64, 160, 4
+BATCH, STEPS = 64, 160
 IMAGES = BATCH * STEPS
 _FIT = ["fit", "-c", "configs/vae/vae.yaml", "--evaluation.samples", "0", "--run.rate_images", "64"]
 _NEVER, _SAVE = ["--trainer.log_every_n_steps", "1000000"], ["--run.save_every", "1000"]
@@ -53,13 +54,16 @@ def _between_rows(root: Path, world: int) -> float:
 
 def main() -> None:
     """Both questions; about two minutes on two idle cores."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="of all cases (5)")
+    rounds = parser.parse_args().rounds
     chance = random.Random(0)
     about = {"model": "VAE, configs/vae/vae.yaml", "images": "8x8x1", "batch per process": BATCH, "threads each": 1}
     costs: dict[str, list[float]] = {name: [] for name in COSTS}
     scaling: dict[str, list[float]] = {name: [] for name in SCALING}
     prepare([*_FIT, "-c", "configs/trainer/cpu.yaml"])
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name in chance.sample(list(COSTS), len(COSTS)):
                 costs[name].append(_train(Path(folder), 1, ["--run.evaluate_every", "0", *COSTS[name]])[0])
             for name in chance.sample(list(SCALING), len(SCALING)):
