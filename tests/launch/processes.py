@@ -70,7 +70,7 @@ class Pair:
             if pid not in self.statuses:
                 os.kill(pid, number)
 
-    def wait(self, seconds: float = 300.0) -> list[int]:
+    def wait(self, seconds: float = 1800.0) -> list[int]:
         """Exit statuses, a signal's number negative; all are killed when `seconds` have passed."""
         end = time.monotonic() + seconds
         while self.running():
