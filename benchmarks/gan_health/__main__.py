@@ -50,13 +50,17 @@ CASES = {
         [*_DIGITS, _GAME, f"{_LOSSES}adversarial.Saturating", _D_RATE, "0.01"],
     ),
     "fast_discriminator": Case("discriminator ten times as fast: 1e-2", None, range(5), [_D_RATE, "0.01"]),
+    # Betas and decay as published (Gulrajani et al. 2017): momentum alone keeps this game in motion.
     "wgan_gp": Case(
-        "Wasserstein loss, gradient penalty 1, critic 1e-2",
+        "Wasserstein loss, gradient penalty 1, critic 5e-3, betas 0 and 0.9, linear decay",
         None,
-        range(1),
+        range(5),
         [
-            *(_GAME, f"{_LOSSES}adversarial.Wasserstein", _D_RATE, "0.01"),
+            *(_GAME, f"{_LOSSES}adversarial.Wasserstein", _D_RATE, "0.005"),
             *(_PENALTIES, f"[{{class_path: {_LOSSES}penalties.GradientPenalty, init_args: {{weight: 1.0}}}}]"),
+            *(f"{_MODEL}discriminator_optimizer.init_args.betas", "[0.0, 0.9]"),
+            *(f"{_MODEL}generator_optimizer.init_args.betas", "[0.0, 0.9]"),
+            *(f"{_MODEL}schedule", "{class_path: lightning_gen.schedules.LinearDecay, init_args: {end: 51200}}"),
         ],
     ),
 }
