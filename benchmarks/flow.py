@@ -111,7 +111,7 @@ def glow(repeats: int) -> None:
         draws = {
             "ours": lambda: flow.sample(BATCH),
             "normflows": lambda: peer.sample(BATCH),
-            "FrEIA": lambda: other(torch.randn(BATCH, *other.shapes_out_of[-1]), rev=True),
+            "FrEIA": lambda: other(torch.randn(BATCH, *other.shapes[-1]), rev=True),
         }
         record("flow_glow_sample", interleave(draws, repeats), "normflows", about)
 
