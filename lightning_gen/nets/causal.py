@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
+from lightning_gen.errors import UserError
+
 __all__ = [
     "CausalConv2d",
     "CausalNet",
@@ -17,6 +19,9 @@ __all__ = [
     "Plane",
     "Reader",
     "WholeImageReader",
+    "check_counts",
+    "check_kernels",
+    "check_width",
     "groups_of",
     "groups_of_features",
     "may_see",
@@ -71,6 +76,26 @@ class WholeImageReader(Reader):
 
     def state(self) -> Iterable[Tensor]:
         return ()
+
+
+def check_counts(**counts: int) -> None:
+    """Arguments of a network, by name, that must be 1 or more; else a UserError."""
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"net.{name} is {count}: want 1 or more")
+
+
+def check_kernels(**kernels: int) -> None:
+    """Arguments of a network, by name, that must have a middle and a side; else a UserError."""
+    for name, kernel in kernels.items():
+        if kernel < 3 or kernel % 2 == 0:
+            raise UserError(f"net.{name} is {kernel}: want an odd number, 3 or more")
+
+
+def check_width(width: int, channels: int) -> None:
+    """Every channel of a pixel must own a feature at least; else a UserError."""
+    if width < channels:
+        raise UserError(f"net.width is {width}: want at least one feature for each of {channels} channels")
 
 
 def groups_of(sizes: Sequence[int]) -> Tensor:

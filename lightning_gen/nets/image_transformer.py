@@ -21,6 +21,8 @@ from lightning_gen.nets.causal import (
     ContextBias,
     MaskedConv2d,
     Reader,
+    check_counts,
+    check_kernels,
     groups_of,
     groups_of_features,
     may_see,
@@ -91,11 +93,8 @@ class ImageTransformer(CausalNet):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if kernel < 3 or kernel % 2 == 0:
-            raise UserError(f"net.kernel is {kernel}: want an odd number, 3 or more")
-        for name, value in (("layers", layers), ("heads", heads)):
-            if value < 1:
-                raise UserError(f"net.{name} is {value}: want 1 or more")
+        check_kernels(kernel=kernel)
+        check_counts(layers=layers, heads=heads)
         if width % heads or width < spec.channels:
             raise UserError(f"net.width is {width}: want a multiple of {heads} heads, {spec.channels} or more")
         image, features = torch.arange(spec.channels), groups_of_features(width, spec.channels)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalConv2d,
@@ -16,6 +15,9 @@ from lightning_gen.nets.causal import (
     ContextBias,
     MaskedConv2d,
     Reader,
+    check_counts,
+    check_kernels,
+    check_width,
     groups_of,
     groups_of_features,
     may_see,
@@ -52,12 +54,9 @@ class PixelCNN(CausalNet):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if kernel < 3 or kernel % 2 == 0:
-            raise UserError(f"net.kernel is {kernel}: want an odd number, 3 or more")
-        if width < spec.channels:
-            raise UserError(f"net.width is {width}: want at least one feature for each of {spec.channels} channels")
-        if blocks < 1:
-            raise UserError(f"net.blocks is {blocks}: want 1 or more")
+        check_kernels(kernel=kernel)
+        check_width(width, spec.channels)
+        check_counts(blocks=blocks)
         image, inner = torch.arange(spec.channels), groups_of_features(width, spec.channels)
         outer, out = groups_of_features(2 * width, spec.channels), groups_of(channel_parameters)
 

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu, linear, pad
 
-from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalNet,
     ContextBias,
     MaskedConv2d,
     Reader,
+    check_counts,
+    check_kernels,
+    check_width,
     groups_of,
     groups_of_features,
     may_see,
@@ -98,14 +100,9 @@ class GatedPixelCNN(CausalNet):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if kernel < 3 or kernel % 2 == 0:
-            raise UserError(f"net.kernel is {kernel}: want an odd number, 3 or more")
-        if width < len(channel_parameters):
-            raise UserError(
-                f"net.width is {width}: want at least one feature for each of {len(channel_parameters)} channels"
-            )
-        if layers < 1:
-            raise UserError(f"net.layers is {layers}: want 1 or more")
+        check_kernels(kernel=kernel)
+        check_width(width, len(channel_parameters))
+        check_counts(layers=layers)
         values = len(channel_parameters)
         image, hidden = groups_of_features(spec.channels, values), groups_of_features(width, values)
         twice, out = groups_of_features(2 * width, values), groups_of(channel_parameters)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalConv2d,
@@ -20,6 +19,9 @@ from lightning_gen.nets.causal import (
     ContextBias,
     MaskedConv2d,
     Reader,
+    check_counts,
+    check_kernels,
+    check_width,
     groups_of,
     groups_of_features,
     may_see,
@@ -82,12 +84,9 @@ class _PixelRNN(CausalNet):
         self, spec: ImageSpec, channel_parameters: tuple[int, ...], context: int, width: int, layers: int, kernel: int
     ) -> None:
         super().__init__()
-        if kernel < 3 or kernel % 2 == 0:
-            raise UserError(f"net.kernel is {kernel}: want an odd number, 3 or more")
-        if width < spec.channels:
-            raise UserError(f"net.width is {width}: want at least one feature for each of {spec.channels} channels")
-        if layers < 1:
-            raise UserError(f"net.layers is {layers}: want 1 or more")
+        check_kernels(kernel=kernel)
+        check_width(width, spec.channels)
+        check_counts(layers=layers)
         inner, outer = groups_of_features(width, spec.channels), groups_of_features(2 * width, spec.channels)
         self.first = CausalConv2d(torch.arange(spec.channels), outer, kernel, first=True)
         self.layers = nn.ModuleList(self._layer(outer, inner, context) for _ in range(layers))
@@ -232,8 +231,7 @@ class RowLSTM(_PixelRNN):
         kernel: int = 7,
         across: int = 3,
     ) -> None:
-        if across < 3 or across % 2 == 0:
-            raise UserError(f"net.across is {across}: want an odd number, 3 or more")
+        check_kernels(across=across)
         self.across = across
         super().__init__(spec, channel_parameters, context, width, layers, kernel)
 
