@@ -78,10 +78,10 @@ def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     if not (SHARED / data).is_dir():
         pytest.skip(f"no {SHARED / data}: real pictures are not here")
     arguments = ["-c", str(config), "-c", "tests/pictures.yaml", "--data.init_args.root", str(SHARED / data)]
-    few = ["--run.images", "8", "--run.rate_images", "4"]
+    few = ["--run.images", "8", "--run.rate_images", "4", "--data.init_args.size", str(side)]
     fit([*arguments, "--run.root", str(tmp_path), "--run.name", "x", *few, *QUIET, *NO_DISTANCES])
     module = load_module(tmp_path / "x" / "checkpoints" / "last.ckpt")
-    assert module.spec.shape == {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}[data]
+    assert module.spec.shape == ({"mnist": 1, "cifar10": 3}[data], side, side)
 
 
 def test_an_existing_run_is_refused_and_kept(tmp_path, capsys):
