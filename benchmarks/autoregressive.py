@@ -35,8 +35,8 @@ SPEC, BATCH = ImageSpec(1, 28, 28), 16
 PLACES = ((0, 0), (9, 18), (18, 9), (27, 27))
 #: sizes of the configs
 NETS: dict[str, Callable[..., nn.Module]] = {
-    "pixelcnn": partial(PixelCNN, width=32, blocks=6),
     "gated_pixelcnn": partial(GatedPixelCNN, width=32, layers=8),
+    "pixelcnn": partial(PixelCNN, width=32, blocks=6),
     "pixelcnnpp": partial(PixelCNNpp, width=24, blocks=1, stages=2),
     "row_lstm": partial(RowLSTM, width=32, layers=4),
     "diagonal_bilstm": partial(DiagonalBiLSTM, width=24, layers=3),
@@ -83,29 +83,24 @@ def train(name: str) -> None:
 
 def main(repeats: int = 3) -> None:
     torch.set_num_threads(1)
-    image = torch.randint(256, (BATCH, *SPEC.shape), dtype=torch.uint8)
-    seconds, speedup = {}, {}
-    for name in NETS:  # the two ways of one network take turns
-        module = model(name)
+    seconds: dict[str, list[float]] = {}
+    speedup, rows = {}, {}
+    for name in NETS:  # the two ways of one network take turns; what is known is written after each network
         reader, naive = f"{name}, reader, image", f"{name}, naive, {len(PLACES)} pixels"
+        module, image = model(name), torch.randint(256, (BATCH, *SPEC.shape), dtype=torch.uint8)
         cases = {reader: partial(module.sample, BATCH), naive: partial(naive_values, module, image)}
         seconds |= interleave(cases, repeats, warmup=1)
         share = SPEC.height * SPEC.width / len(PLACES)
         ratios = sorted(share * a / b for a, b in zip(seconds[naive], seconds[reader], strict=True))
-        speedup[name] = {
-            "median": round(statistics.median(ratios), 1),
-            "least": round(ratios[0], 1),
-            "most": round(ratios[-1], 1),
-        }
-        print(f"{name}: {speedup[name]} times faster than naive", flush=True)
-    record("autoregressive", seconds, "gated_pixelcnn, reader, image", {"shape": SPEC.shape, "batch": BATCH})
-    rows = {}
-    for name in NETS:
+        names = ("least", "median", "most")
+        found = (ratios[0], statistics.median(ratios), ratios[-1])
+        speedup[name] = {key: round(value, 1) for key, value in zip(names, found, strict=True)}
         words = [sys.executable, "-m", "benchmarks.autoregressive", name]
         rows[name] = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-        print(f"{name}: training {rows[name]}", flush=True)
-    path = RESULTS / "autoregressive.json"
-    write_json(path, read_json(path) | {"faster_than_naive": speedup, "training": rows})
+        record("autoregressive", seconds, "gated_pixelcnn, reader, image", {"shape": SPEC.shape, "batch": BATCH})
+        path = RESULTS / "autoregressive.json"
+        write_json(path, read_json(path) | {"times_faster_than_naive": speedup, "training": rows})
+        print(f"{name}: {speedup[name]} times faster than naive; training {rows[name]}", flush=True)
 
 
 if __name__ == "__main__":
