@@ -101,6 +101,23 @@ def test_samples_follow_prior_and_decoder():
     assert (frequency - p).abs().max() < 0.02
 
 
+def test_the_prior_sees_the_vectors_before_each_position_and_reads_them_one_by_one():
+    model = _model()
+    shown = model.codebook.look_up(torch.randint(6, (2, 2, 3))).detach().requires_grad_()
+    raw = model.prior(shown)
+    with torch.no_grad():
+        reader = model.prior.reader(shown.detach())
+    for place in range(6):
+        row, column = divmod(place, 3)
+        (seen,) = torch.autograd.grad(raw[:, :, row, column].sum(), shown, retain_graph=True)
+        sees = seen.abs().sum((0, 1)).flatten() > 0
+        assert not sees[place:].any()
+        assert sees[max(0, place - 1) : place].all()
+        here = raw[:, :, row : row + 1, column : column + 1]
+        with torch.no_grad():
+            torch.testing.assert_close(reader.read(row, column), here, atol=1e-5, rtol=1e-4)
+
+
 @torch.no_grad()
 def test_a_condition_reaches_the_prior():
     model = _model(condition=partial(Label, features=4))
