@@ -218,8 +218,15 @@ def _silence() -> None:
     """Lightning's tips and hints are about choices that this project has made."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*no `validation_step`.*", ".*LeafSpec.*", ".*`weights_only`.*"):
-        warnings.filterwarnings("ignore", message)
+    about = (
+        "does not have many workers",
+        "no `validation_step`",
+        "LeafSpec",
+        "`weights_only`",
+        "`srun` command is available",
+    )
+    for words in about:
+        warnings.filterwarnings("ignore", f".*{words}.*")
 
 
 def _about(cli: Any) -> dict[str, Any]:
