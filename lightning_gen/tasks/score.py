@@ -126,7 +126,7 @@ def _show(found: dict[str, dict[str, Tensor]], title: str, own: str) -> None:
     kinds = list(found[own])
     table = Table(title=title, caption="AUROC: how well each score tells a set from the run's own; 0.5 is chance")
     for column in ("set", "images", "nats, mean", "5%", "95%", *(f"AUROC, {kind}" for kind in kinds)):
-        table.add_column(column, justify="left" if column == "set" else "right")
+        table.add_column(column, justify="left" if column == "set" else "right", no_wrap=column == "set")
     for name, columns in found.items():
         nats, aurocs = columns["nats"], []
         if name != own:
