@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gen.files import atomic_write
-from lightning_gen.launch.results import rows, short
+from lightning_gen.launch.results import short
 from lightning_gen.launch.study import Study
 
 __all__ = ["draw"]
 
 
-def draw(study: Study, folder: Path) -> list[Path]:
-    """Draw what can be drawn: ``parallel.png`` from 2 trials with a value on, ``importance.png`` from 4 complete ones
-    on, where more than one parameter varies."""
-    found = [row for row in rows(study) if row["value"] is not None]
+def draw(study: Study, trials: list[dict[str, Any]], folder: Path) -> list[Path]:
+    """Draw what can be drawn of `trials` (from `results.rows`): ``parallel.png`` from 2 with a value on,
+    ``importance.png`` from 4 complete ones on, where more than one parameter varies."""
+    found = [row for row in trials if row["value"] is not None]
     names = [p.name for p in study.sweep.parameters if len({str(row["parameters"][p.name]) for row in found}) > 1]
     made = []
     if len(found) >= 2 and names:
@@ -62,8 +62,7 @@ def _parallel(study: Study, found: list[dict[str, Any]], names: list[str], path:
         panel.axvline(x, color="0.3", lw=0.8)
         for y, text in ticks:
             panel.text(x + 0.03, y, text, fontsize=8, bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 1})
-    labels = [name.replace("model.init_args.", "").replace(".init_args", "") for name in names]
-    panel.set_xticks(range(len(axes)), [*labels, study.sweep.metric], fontsize=9)
+    panel.set_xticks(range(len(axes)), [*map(_label, names), study.sweep.metric], fontsize=9)
     panel.set_yticks([])
     panel.set_xlim(-0.1, len(axes) - 0.6)
     panel.set_frame_on(False)
@@ -91,13 +90,17 @@ def _importance(study: Study, complete: list[dict[str, Any]], names: list[str], 
     shares = sorted(importances(complete, names).items(), key=lambda item: item[1])
     figure = Figure(figsize=(6.4, 0.5 * len(shares) + 1.4), layout="constrained")
     panel = figure.subplots()
-    labels = [name.replace("model.init_args.", "").replace(".init_args", "") for name, _ in shares]
-    panel.barh(labels, [share for _, share in shares], color="#31688e")
+    panel.barh([_label(name) for name, _ in shares], [share for _, share in shares], color="#31688e")
     panel.set_xlabel(f"share of the variance of {study.sweep.metric} over {len(complete)} trials")
     panel.set_title(f"{study.sweep.name}: what decides")
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
     return _save(figure, path)
+
+
+def _label(name: str) -> str:
+    """An argument as the pictures call it."""
+    return name.replace("model.init_args.", "").replace(".init_args", "")
 
 
 def _save(figure: Any, path: Path) -> Path:

@@ -68,11 +68,11 @@ def short(value: Any) -> str:
     return " ".join(re.findall(r"lightning_gen\.[\w.]*\.(\w+)", text)) or text
 
 
-def write_best(study: Study, root: Path, folder: Path) -> Path | None:
-    """Write the configuration of the best complete trial to ``best.yaml``, to be trained by ``fit -c``; None where no
-    trial is complete or its run has no configuration."""
-    best = next((row for row in rows(study) if row["state"] == "complete"), None)
-    config = trial_folder(root, study.sweep.name, best["trial"]) / "config.yaml" if best else None
+def write_best(study: Study, found: list[dict[str, Any]], folder: Path) -> Path | None:
+    """Write the configuration of the best complete trial of `found` (from `rows`) to ``best.yaml``, to be trained by
+    ``fit -c``; None where no trial is complete or its run, in `folder`, has no configuration."""
+    best = next((row for row in found if row["state"] == "complete"), None)
+    config = trial_folder(folder, study.sweep.name, best["trial"]) / "config.yaml" if best else None
     if best is None or config is None or not config.exists():
         return None
     content = yaml.safe_load(config.read_text())

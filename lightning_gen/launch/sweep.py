@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     study.lay_out()
     _supervise(study, options, [*_worker_words(options, url), "--root", str(options.root.absolute())], folder)
     found = show(study, folder)
-    made = [*draw(study, folder), write_best(study, folder, folder), folder / "results.json"]
+    made = [*draw(study, found, folder), write_best(study, found, folder), folder / "results.json"]
     print("\n".join(str(path) for path in made if path))
     failed = [row for row in found if row["state"] == "fail"]
     if failed:

@@ -109,7 +109,6 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
 
         return self._walk(len(image), choose, condition, select)
 
-    @torch.no_grad()
     def _walk(
         self,
         n: int,

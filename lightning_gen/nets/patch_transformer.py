@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from lightning_gen.errors import UserError
+from lightning_gen.nets.causal import check_counts
 
 __all__ = ["PatchTransformer"]
 
@@ -39,9 +40,7 @@ class PatchTransformer(nn.Module):
         layers: int = 2,
         heads: int = 4,
     ) -> None:
-        for name, value in (("layers", layers), ("heads", heads)):
-            if value < 1:
-                raise UserError(f"net.{name} is {value}: want 1 or more")
+        check_counts(layers=layers, heads=heads)
         if width < 1 or width % heads:
             raise UserError(f"net.width is {width}: want a multiple of {heads} heads")
         super().__init__()

@@ -14,6 +14,7 @@ from lightning_gen.evaluation import sample_blocks, seeded
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import ImageSpec, draw_density
 from lightning_gen.loading import load_run
+from lightning_gen.tasks.score import likelihood
 
 __all__ = ["distances", "histogram", "main", "probabilities"]
 
@@ -34,28 +35,29 @@ def main(arguments: list[str]) -> None:
     p = probabilities(model, options.draws, options.seed)
     drawn = histogram(sample_blocks(model, options.samples, options.seed), model.spec)
     out = options.out or options.run / "samples" / "density.png"
-    panels = [_world(data), p, drawn]
+    known = data.probabilities
+    panels = [_shares(data) if known is None else known, p, drawn]
     cell = max(1, 256 // model.spec.levels)
     edge = torch.full((model.spec.levels * cell, 4), 255, dtype=torch.uint8)
     shown = torch.cat([part for panel in panels for part in (draw_density(panel, cell), edge)][:-1], 1)
     write_png(out, shown[..., None].expand(-1, -1, 3).numpy())
     facts: dict[str, float] = {"total_probability": p.sum().item()}
-    if data.probabilities is not None:
-        facts |= distances(data.probabilities, p)
-    write_json(out.with_suffix(".json"), {"bound": _bound(model, options.draws), "draws": options.draws, **facts})
+    if known is not None:
+        facts |= distances(known, p)
+    bound = _bound(model, options.draws)
+    write_json(out.with_suffix(".json"), {"bound": bound, "draws": options.draws, **facts})
     print("\n".join(f"{key.replace('_', ' ')}: {value:.4f}" for key, value in facts.items()))
-    print(f"{out}: {data.name}, model ({_bound(model, options.draws)}), {options.samples:,} samples")
+    print(f"{out}: {data.name}, model ({bound}), {options.samples:,} samples")
 
 
 def _of_plane(module: ImageModule) -> LikelihoodModule:
     """`module` as what it is; raises where its density cannot be drawn."""
-    if not isinstance(module, LikelihoodModule):
-        raise UserError(f"{type(module).__name__} has no likelihood: want a flow, VAE or autoregressive model")
-    if module.spec.dims != 2:
-        raise UserError(f"images are {module.spec}: want two pixels, as of configs/data/toy.yaml")
-    if module.condition_keys:
-        raise UserError(f"{type(module).__name__} has a condition: want a model without")
-    return module
+    model = likelihood(module)
+    if model.spec.dims != 2:
+        raise UserError(f"images are {model.spec}: want two pixels, as of configs/data/toy.yaml")
+    if model.condition_keys:
+        raise UserError(f"{type(model).__name__} has a condition: want a model without")
+    return model
 
 
 def _bound(module: LikelihoodModule, draws: int) -> str:
@@ -84,10 +86,8 @@ def histogram(blocks: Iterator[Tensor], spec: ImageSpec) -> Tensor:
     return (counts / counts.sum()).view(spec.levels, spec.levels)
 
 
-def _world(data: ImageData) -> Tensor:
-    """The true probabilities; where they are not known, the shares in the test images."""
-    if data.probabilities is not None:
-        return data.probabilities
+def _shares(data: ImageData) -> Tensor:
+    """What stands for the true probabilities where they are not known: the shares in the test images."""
     return histogram((batch["image"] for batch in data.batches("test", 4096)), data.spec)
 
 

@@ -17,7 +17,7 @@ from lightning_gen.files import write_text
 from lightning_gen.loading import checkpoint_path, load_data, load_module, load_run
 from lightning_gen.tasks.outliers import statistics
 
-__all__ = ["CHANGES", "main", "scores"]
+__all__ = ["CHANGES", "likelihood", "main", "scores"]
 
 
 def _shuffled(image: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)
-    model = _likelihood(module)
+    model = likelihood(module)
     background = _background(options.background, model) if options.background else None
     bound = bound_of(model, options.weights)
     sets = {data.name: list(data.batches(options.split, BLOCK, 0, options.images))}
@@ -78,14 +78,15 @@ def main(arguments: list[str]) -> None:
     print(out)
 
 
-def _likelihood(module: ImageModule) -> LikelihoodModule:
+def likelihood(module: ImageModule) -> LikelihoodModule:
+    """`module` as what it is; raises where it has no likelihood."""
     if not isinstance(module, LikelihoodModule):
         raise UserError(f"{type(module).__name__} has no likelihood: want a flow, VAE or autoregressive model")
     return module
 
 
 def _background(run: Path, model: LikelihoodModule) -> LikelihoodModule:
-    second = _likelihood(load_module(checkpoint_path(run)))
+    second = likelihood(load_module(checkpoint_path(run)))
     if (second.spec.shape, second.spec.levels) != (model.spec.shape, model.spec.levels):
         raise UserError(f"--background {run} is of {second.spec}: want images like those of the run, {model.spec}")
     return second
