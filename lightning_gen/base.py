@@ -32,7 +32,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.schedules import Constant, Ramp, Schedule
 
@@ -57,6 +57,7 @@ __all__ = [
     "TranslationModule",
     "VariationalModule",
     "condition_of",
+    "moved",
 ]
 
 Batch = dict[str, Tensor]
@@ -417,9 +418,7 @@ class AdversarialModule(GenerativeModule):
         reuse_fakes: bool = False,
         beta2: Ramp | None = None,
     ) -> None:
-        for name, value in (("critic_steps", critic_steps), ("accumulate", accumulate)):
-            if value < 1:
-                raise UserError(f"model.{name} is {value}: want 1 or more")
+        check_counts("model", critic_steps=critic_steps, accumulate=accumulate)
         if clip is not None and clip <= 0:
             raise UserError(f"model.clip is {clip}: want above 0, or nothing")
         super().__init__(spec, schedule)
@@ -607,6 +606,11 @@ def _frozen(optimizer: Any) -> Iterator[None]:
     finally:
         for p in learning:
             p.requires_grad_(True)
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """`batch` with its tensors on `device`; what is no tensor, such as captions, stays."""
+    return {key: value.to(device) if isinstance(value, Tensor) else value for key, value in batch.items()}
 
 
 def condition_of(batch: Batch) -> Batch:

@@ -23,7 +23,16 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch import distributed as dist
 
-from lightning_gen.base import Batch, GenerativeModule, ImageData, ImageModule, LikelihoodModule, Split, condition_of
+from lightning_gen.base import (
+    Batch,
+    GenerativeModule,
+    ImageData,
+    ImageModule,
+    LikelihoodModule,
+    Split,
+    condition_of,
+    moved,
+)
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write
 from lightning_gen.images import ImageSpec
@@ -271,8 +280,7 @@ def score(
     module: LikelihoodModule, data: ImageData, split: Split, block: int, seed: int = 0, weights: int = 1
 ) -> Tensor:
     """Bits/dim of each image of a block, float64 (B,); of the importance-weighted bound where `weights` is above 1."""
-    batch = next(data.batches(split, BLOCK, block * BLOCK, (block + 1) * BLOCK))
-    batch = {k: v.to(module.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    batch = moved(next(data.batches(split, BLOCK, block * BLOCK, (block + 1) * BLOCK)), module.device)
     with seeded(module.device, seed, block):
         draws = [module.log_prob(batch["image"], condition_of(batch)).double() for _ in range(weights)]
     log_prob = torch.stack(draws).logsumexp(0) - math.log(weights)

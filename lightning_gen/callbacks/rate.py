@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lightning_gen.base import ImageData, ImageModule, VariationalModule, condition_of
+from lightning_gen.base import ImageData, ImageModule, VariationalModule, condition_of, moved
 from lightning_gen.callbacks.average import averaged_weights
 from lightning_gen.callbacks.record import ImageMarks
 from lightning_gen.evaluation import BLOCK, seeded
@@ -64,9 +64,9 @@ class RateAlarm(Callback):
         pictures would not fit into memory at once."""
         found = []
         for block, batch in enumerate(data.batches("val", BLOCK, 0, self.images)):
-            batch = {k: v.to(module.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            here = moved(batch, module.device)
             with seeded(module.device, 0, block):
-                found.append(module.terms(batch["image"], condition_of(batch)))
+                found.append(module.terms(here["image"], condition_of(here)))
         log_likelihood, kl = zip(*found, strict=True)
         return torch.cat(log_likelihood), torch.cat(kl)
 

@@ -13,7 +13,7 @@ from lightning_gen.bijections.base import Compose
 from lightning_gen.bijections.coupling import CheckerboardCoupling, Conditioner
 from lightning_gen.bijections.univariate import Affine, Univariate
 from lightning_gen.distributions.posteriors import gaussian_log_prob
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec, to_signed
 
 __all__ = ["Dequantization", "Uniform", "Variational"]
@@ -72,9 +72,7 @@ class Variational(Dequantization):
         couplings: int = 4,
         univariate: Callable[[], Univariate] = Affine,
     ) -> None:
-        for name, value in (("features", features), ("couplings", couplings)):
-            if value < 1:
-                raise UserError(f"dequantization.{name} is {value}: want 1 or more")
+        check_counts("dequantization", features=features, couplings=couplings)
         super().__init__(spec)
         self.look = conditioner(spec.channels, features)
         layers = (

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.schedules import Ramp
 
 __all__ = [
@@ -219,9 +219,7 @@ class AdaptiveAugment(Augment):
         super().__init__()
         if not -1 <= target <= 1:
             raise UserError(f"augment.target is {target}: want -1 to 1")
-        for name, value in (("images", images), ("every", every)):
-            if value < 1:
-                raise UserError(f"augment.{name} is {value}: want 1 or more")
+        check_counts("augment", images=images, every=every)
         self.transforms, self.target, self.images, self.every = list(transforms), target, images, every
         self.register_buffer("probability", torch.tensor(0.0))
         # The sum of signs and the images since the last change, in this process: no buffer, which DDP would overwrite.

@@ -19,7 +19,6 @@ __all__ = [
     "Plane",
     "Reader",
     "WholeImageReader",
-    "check_counts",
     "check_kernels",
     "check_width",
     "groups_of",
@@ -76,13 +75,6 @@ class WholeImageReader(Reader):
 
     def state(self) -> Iterable[Tensor]:
         return ()
-
-
-def check_counts(**counts: int) -> None:
-    """Arguments of a network, by name, that must be 1 or more; else a UserError."""
-    for name, count in counts.items():
-        if count < 1:
-            raise UserError(f"net.{name} is {count}: want 1 or more")
 
 
 def check_kernels(**kernels: int) -> None:

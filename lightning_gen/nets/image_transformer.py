@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, pad, scaled_dot_product_attention
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalConv2d,
@@ -21,7 +21,6 @@ from lightning_gen.nets.causal import (
     ContextBias,
     MaskedConv2d,
     Reader,
-    check_counts,
     check_kernels,
     groups_of,
     groups_of_features,
@@ -94,7 +93,7 @@ class ImageTransformer(CausalNet):
     ) -> None:
         super().__init__()
         check_kernels(kernel=kernel)
-        check_counts(layers=layers, heads=heads)
+        check_counts("net", layers=layers, heads=heads)
         if width % heads or width < spec.channels:
             raise UserError(f"net.width is {width}: want a multiple of {heads} heads, {spec.channels} or more")
         image, features = torch.arange(spec.channels), groups_of_features(width, spec.channels)

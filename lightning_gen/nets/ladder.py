@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.autoencoder import ResidualBlock
 from lightning_gen.nets.dcgan import halvings
@@ -80,9 +80,7 @@ class Ladder(nn.Module):
 
     def __init__(self, spec: ImageSpec, out: int, width: int = 32, layers: int = 1, channels: int = 4) -> None:
         super().__init__()
-        for name, value in (("layers", layers), ("channels", channels)):
-            if value < 1:
-                raise UserError(f"net.{name} is {value}: want 1 or more")
+        check_counts("net", layers=layers, channels=channels)
         count = min(halvings(spec.height), halvings(spec.width))
         #: height and width of each scale, from fine to coarse
         self.sizes: list[Size] = [(spec.height >> i, spec.width >> i) for i in range(min(1, count), count + 1)]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 
 __all__ = ["MADE"]
 
@@ -42,9 +42,7 @@ class MADE(nn.Module):
 
     def __init__(self, dim: int, context_dim: int, out: int, width: int = 64, layers: int = 2) -> None:
         super().__init__()
-        for name, value in (("width", width), ("layers", layers)):
-            if value < 1:
-                raise UserError(f"net.{name} is {value}: want 1 or more")
+        check_counts("net", width=width, layers=layers)
         entries = torch.arange(dim)
         degrees = torch.arange(width) % max(dim - 1, 1)  # a hidden unit of degree m sees entries 0..m
         self.first = _MaskedLinear(degrees[:, None] >= entries)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalConv2d,
@@ -15,7 +16,6 @@ from lightning_gen.nets.causal import (
     ContextBias,
     MaskedConv2d,
     Reader,
-    check_counts,
     check_kernels,
     check_width,
     groups_of,
@@ -56,7 +56,7 @@ class PixelCNN(CausalNet):
         super().__init__()
         check_kernels(kernel=kernel)
         check_width(width, spec.channels)
-        check_counts(blocks=blocks)
+        check_counts("net", blocks=blocks)
         image, inner = torch.arange(spec.channels), groups_of_features(width, spec.channels)
         outer, out = groups_of_features(2 * width, spec.channels), groups_of(channel_parameters)
 

@@ -5,7 +5,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.dcgan import join
 from lightning_gen.nets.discriminator import Head, HeadedDiscriminator, Score
@@ -79,9 +79,7 @@ class MLPDiscriminator(HeadedDiscriminator):
         dropout: float = 0.5,
         head: Callable[[ImageSpec, int], Head] = Score,
     ) -> None:
-        for name, value in (("layers", layers), ("pieces", pieces)):
-            if value < 1:
-                raise UserError(f"discriminator.{name} is {value}: want 1 or more")
+        check_counts("discriminator", layers=layers, pieces=pieces)
         if not 0 <= dropout < 1:
             raise UserError(f"discriminator.dropout is {dropout}: want 0 to 1, without 1")
         super().__init__(spec, width, head)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from lightning_gen.errors import UserError
-from lightning_gen.nets.causal import check_counts
+from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["PatchTransformer"]
 
@@ -40,7 +39,7 @@ class PatchTransformer(nn.Module):
         layers: int = 2,
         heads: int = 4,
     ) -> None:
-        check_counts(layers=layers, heads=heads)
+        check_counts("net", layers=layers, heads=heads)
         if width < 1 or width % heads:
             raise UserError(f"net.width is {width}: want a multiple of {heads} heads")
         super().__init__()

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu, linear, pad
 
+from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalNet,
     ContextBias,
     MaskedConv2d,
     Reader,
-    check_counts,
     check_kernels,
     check_width,
     groups_of,
@@ -102,7 +102,7 @@ class GatedPixelCNN(CausalNet):
         super().__init__()
         check_kernels(kernel=kernel)
         check_width(width, len(channel_parameters))
-        check_counts(layers=layers)
+        check_counts("net", layers=layers)
         values = len(channel_parameters)
         image, hidden = groups_of_features(spec.channels, values), groups_of_features(width, values)
         twice, out = groups_of_features(2 * width, values), groups_of(channel_parameters)

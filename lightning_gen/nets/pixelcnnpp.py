@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, elu, linear, pad, pixel_shuffle
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.causal import CausalNet, ContextBias, Plane, Reader, check_counts
+from lightning_gen.nets.causal import CausalNet, ContextBias, Plane, Reader
 
 __all__ = ["PixelCNNpp"]
 
@@ -184,7 +184,7 @@ class PixelCNNpp(CausalNet):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_counts(width=width, blocks=blocks, stages=stages)
+        check_counts("net", width=width, blocks=blocks, stages=stages)
         if 2 ** (stages - 1) > min(spec.height, spec.width):
             raise UserError(f"net.stages is {stages}: want fewer, images are {spec.height}x{spec.width}")
         # A plane of ones beside the image, so that the network can tell a mid-grey pixel from one outside.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
+from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalConv2d,
@@ -19,7 +20,6 @@ from lightning_gen.nets.causal import (
     ContextBias,
     MaskedConv2d,
     Reader,
-    check_counts,
     check_kernels,
     check_width,
     groups_of,
@@ -86,7 +86,7 @@ class _PixelRNN(CausalNet):
         super().__init__()
         check_kernels(kernel=kernel)
         check_width(width, spec.channels)
-        check_counts(layers=layers)
+        check_counts("net", layers=layers)
         inner, outer = groups_of_features(width, spec.channels), groups_of_features(2 * width, spec.channels)
         self.first = CausalConv2d(torch.arange(spec.channels), outer, kernel, first=True)
         self.layers = nn.ModuleList(self._layer(outer, inner, context) for _ in range(layers))
