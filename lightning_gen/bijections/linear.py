@@ -150,6 +150,16 @@ class BatchNorm(Bijection):
         return (z - _per_channel(self.bias, z)) * _per_channel(scale, z) + _per_channel(self.mean, z)
 
 
+def _mix(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """W x + b at each pixel: x (B, C, H, W), weight (C, C), bias (C,) -> (B, C, H, W)."""
+    if not x.is_cuda:
+        return conv2d(x, weight[:, :, None, None], bias)
+    # There a convolution rounds to TF32 by default, which neither log|det W| nor the inverse knows of; a matrix product
+    # does not.
+    z = weight @ x.flatten(2)
+    return (z if bias is None else z + bias[:, None]).view_as(x)
+
+
 @final
 class InvertibleConv(Bijection):
     """1x1 convolution W = P L (U + diag(s)), a random rotation at first, P and the signs of s fixed (Kingma and
@@ -191,11 +201,11 @@ class InvertibleConv(Bijection):
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         log_det = self.log_scale.sum() * x[0, 0].numel()
         with full_precision(x):
-            return conv2d(x, self.weight()[:, :, None, None]), log_det.expand(len(x))
+            return _mix(x, self.weight()), log_det.expand(len(x))
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         with full_precision(z):
-            return conv2d(z, self.inverse_weight()[:, :, None, None])
+            return _mix(z, self.inverse_weight())
 
 
 @final
@@ -219,11 +229,11 @@ class NormedConv(Bijection):
         log_det = (norm.log_scale.sum() + self.conv.log_scale.sum()) * x[0, 0].numel()
         with full_precision(x):
             weight = self.conv.weight() * norm.log_scale.exp()
-            return conv2d(x, weight[:, :, None, None], weight @ norm.bias), log_det.expand(len(x))
+            return _mix(x, weight, weight @ norm.bias), log_det.expand(len(x))
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         norm = self.norm
         norm.check()
         with full_precision(z):
             weight = (-norm.log_scale).exp()[:, None] * self.conv.inverse_weight()
-            return conv2d(z, weight[:, :, None, None], -norm.bias)
+            return _mix(z, weight, -norm.bias)
