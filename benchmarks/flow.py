@@ -8,7 +8,8 @@ A step is the loss of one batch in memory, backward and Adam. Glow: steps of act
 and an affine coupling with the same 3x3-1x1-3x3 network. normflows' base has a scale and shift per level where ours has
 a coupling, whose network is work that normflows does not do; FrEIA's `AllInOneBlock` has rotations that do not learn,
 and no factoring out. `MAF` and `autoregressive NSF` are masked networks, `NSF` is couplings; splines have 8 bins.
-normflows trains its autoregressive maps by the slow pass, so it is left out there.
+normflows trains its autoregressive maps by the slow pass, so it is left out there; its couplings have residual networks
+of three hidden layers, not two.
 """
 
 import argparse
@@ -154,6 +155,16 @@ class _Peer(nn.Module):
         return self.flow().sample((n,))
 
 
+class _Normflows(normflows.NormalizingFlow):
+    """normflows' flow, as the others are."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        super().__init__(normflows.distributions.DiagGaussian(DIM, trainable=False), [make(i) for i in range(LAYERS)])
+
+    def sample(self, n: int) -> Tensor:
+        return super().sample(n)[0]
+
+
 def _coupling_net(a: int, b: int) -> nn.Module:
     return nn.Sequential(nn.Linear(a, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, b))
 
@@ -180,6 +191,12 @@ def vector_flows() -> dict[str, nn.Module]:
                 (mask + i) % 2,
                 lambda a, b: _Plain(_coupling_net(a, b)),
                 **spline,
+            )
+        ),
+        "NSF, zuko": _Peer(zuko.flows.NSF(DIM, bins=8, transforms=LAYERS, hidden_features=(HIDDEN, HIDDEN), passes=2)),
+        "NSF, normflows": _Normflows(
+            lambda i: normflows.flows.CoupledRationalQuadraticSpline(
+                DIM, 1, HIDDEN, num_bins=8, tail_bound=4, reverse_mask=bool(i % 2)
             )
         ),
     }

@@ -2,11 +2,11 @@
 
 One map serves twice. As a posterior it takes noise to a code in one pass, and is the inverse autoregressive flow
 (Kingma et al. 2016, Algorithm 1); as a prior or an image flow it takes data to noise in one pass, and is the masked
-autoregressive flow (Papamakarios et al. 2017, Section 3). The other direction takes D passes.
+autoregressive flow (Papamakarios et al. 2017, Section 3). The other direction goes entry by entry.
 """
 
 from collections.abc import Callable
-from typing import final
+from typing import Protocol, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,19 @@ from torch import Tensor, nn
 from lightning_gen.bijections.base import Bijection
 from lightning_gen.bijections.univariate import Univariate
 
-__all__ = ["Inverted", "MaskedAutoregressive", "Reverse"]
+__all__ = ["Inverted", "MaskedAutoregressive", "Reverse", "SequentialNet"]
+
+
+class SequentialNet(Protocol):
+    """What decides an autoregressive map: parameters of entry i are a function of the entries before it and a context.
+    An entry is a number, x (B, D), or a vector, x (B, N, D)."""
+
+    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """All entries, and a context (B, K) -> the parameters of all."""
+
+    def walk(self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None) -> Tensor:
+        """Entry by entry, each worked out once: `choose`, called with i and the parameters of entry i, says what entry
+        i of the `rows` is, (B, 1) or (B, 1, D) -> all entries."""
 
 
 @final
@@ -23,24 +35,25 @@ class MaskedAutoregressive(Bijection):
 
     Args:
         dim: D.
-        net: called with (D, parameters out), gives (x, context) -> parameters, as `lightning_gen.nets.made.MADE`.
+        net: called with (D, parameters out), gives a `SequentialNet`, as `lightning_gen.nets.made.MADE`; parameter p
+            of entry i at p*D + i.
         univariate: f, the map of an element.
     """
 
     def __init__(self, dim: int, net: Callable[[int, int], nn.Module], univariate: Univariate) -> None:
         super().__init__()
-        self.univariate, self.net = univariate, net(dim, univariate.parameters_per_element * dim)
+        self.univariate = univariate
+        self.net = cast(SequentialNet, net(dim, univariate.parameters_per_element * dim))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_det = self.univariate(x, self.net(x, context).to(x.dtype))
         return z, log_det.sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        entry = torch.arange(z.shape[1], device=z.device)
-        x = torch.zeros_like(z)
-        for i in range(z.shape[1]):
-            x = torch.where(entry == i, self.univariate.inverse(z, self.net(x, context).to(z.dtype)), x)
-        return x
+        def choose(i: int, raw: Tensor) -> Tensor:
+            return self.univariate.inverse(z[:, i : i + 1], raw.to(z.dtype))
+
+        return self.net.walk(len(z), choose, context)
 
 
 @final

@@ -1,12 +1,12 @@
 """Autoregressive maps over the patches of an image (Zhai et al. 2025, TarFlow)."""
 
 from collections.abc import Callable
-from typing import final
+from typing import cast, final
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from lightning_gen.bijections.autoregressive import SequentialNet
 from lightning_gen.bijections.base import Bijection
 from lightning_gen.bijections.univariate import Univariate
 from lightning_gen.errors import UserError
@@ -45,31 +45,24 @@ class Patches(Bijection):
 
 @final
 class AutoregressivePatches(Bijection):
-    """z_n = f(x_n; net_n(x_1..x_(n-1), context)), n over patches, f elementwise. The inverse takes a pass per patch.
+    """z_n = f(x_n; net_n(x_1..x_(n-1), context)), n over patches, f elementwise. The inverse goes patch by patch.
 
     Args:
-        net: of (B, M, D), the first M patches, and a context, to (B, M, P*D), as
+        net: a `SequentialNet` of (B, N, D) and a context to (B, N, P*D), as
             `lightning_gen.nets.patch_transformer.PatchTransformer`.
         univariate: f; it says P.
     """
 
     def __init__(self, net: nn.Module, univariate: Univariate) -> None:
         super().__init__()
-        self.net, self.univariate = net, univariate
-
-    def _raw(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """(B, M, D) -> (B, P*D, M)."""
-        return self.net(x, context).to(x.dtype).mT
+        self.net, self.univariate = cast(SequentialNet, net), univariate
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        z, log_det = self.univariate(x.mT, self._raw(x, context))
+        z, log_det = self.univariate(x.mT, self.net(x, context).to(x.dtype).mT)
         return z.mT, log_det.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        done = z[:, :0]
-        for n in range(z.shape[1]):
-            # What stands in the last place decides nothing about itself.
-            raw = self._raw(torch.cat([done, z[:, n : n + 1]], 1), context)
-            patch = self.univariate.inverse(z[:, n : n + 1].mT, raw[:, :, -1:])
-            done = torch.cat([done, patch.mT], 1)
-        return done
+        def choose(n: int, raw: Tensor) -> Tensor:
+            return self.univariate.inverse(z[:, n : n + 1].mT, raw.to(z.dtype).mT).mT
+
+        return self.net.walk(len(z), choose, context)

@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, softmax, softplus
+from torch.nn.functional import softmax, softplus
 
 from lightning_gen.errors import UserError
 
@@ -94,52 +94,55 @@ class RationalQuadratic(Univariate):
     def parameters_per_element(self) -> int:
         return 3 * self.bins - 1
 
-    def _knots(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """raw (B, P*D, ...) -> x and y of the knots and the raw slopes there, each (B, D, ..., K+1)."""
-        parameters = raw.unflatten(1, (self.parameters_per_element, -1)).movedim(1, -1)
-        widths, heights, slopes = parameters.split([self.bins, self.bins, self.bins - 1], -1)
-        return self._edges(widths), self._edges(heights), pad(slopes, (1, 1))
+    def _bin(self, value: Tensor, raw: Tensor, axis: int) -> tuple[Tensor, ...]:
+        """The bin that holds `value` (B, D, ...), a place on the x axis (0) or the y axis (1), both from 0 to 1: its
+        left x, lower y, width, height and slopes at both ends, each (B, D, ...)."""
+        k = self.bins
+        sizes, slopes = raw.unflatten(1, (self.parameters_per_element, -1)).split([2 * k, k - 1], 1)
+        shares, rest = softmax(sizes.unflatten(1, (2, k)), 2), 1.0 - self.smallest * k
+        with torch.no_grad():
+            bins = torch.arange(k, device=raw.device, dtype=raw.dtype).view(-1, *(1,) * (value.ndim - 1))
+            inner = torch.add(self.smallest * (bins[:-1] + 1.0), shares[:, axis, :-1].cumsum(1), alpha=rest)
+            before = (value[:, None] >= inner).sum(1, keepdim=True)
+            below = (bins < before).to(raw.dtype)
+            ends = torch.cat([before - 1, before], 1)
+            given = (ends >= 0) & (ends < k - 1)
+        left = rest * (shares * below[:, None]).sum(2) + self.smallest * before
+        place = before[:, None].expand(-1, 2, -1, *value.shape[1:])
+        size = rest * shares.gather(2, place).squeeze(2) + self.smallest
+        # At both ends of the interval the slope is that of the identity, outside.
+        slope = self._slope(torch.where(given, slopes.gather(1, ends.clamp(0, k - 2)), 0.0))
+        return (*left.unbind(1), *size.unbind(1), *slope.unbind(1))
 
     def _slope(self, raw: Tensor) -> Tensor:
-        """Of a knot; 1 where the raw one is 0. Only those of the bins that are needed are worked out."""
+        """Of a knot; 1 where the raw one is 0."""
         return softplus(raw + math.log(math.expm1(1.0 - self.smallest))) + self.smallest
 
-    def _edges(self, raw: Tensor) -> Tensor:
-        sizes = self.smallest + (1.0 - self.smallest * self.bins) * softmax(raw, -1)
-        inner = 2.0 * self.bound * sizes[..., :-1].cumsum(-1) - self.bound
-        return pad(pad(inner, (1, 0), value=-self.bound), (0, 1), value=self.bound)
+    def _place(self, value: Tensor) -> Tensor:
+        """[-bound, bound] -> [0, 1], and what is outside to the nearer end."""
+        return (0.5 + value / (2.0 * self.bound)).clamp(0.0, 1.0)
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        xs, ys, slopes = self._knots(raw)
-        inside = x.clamp(-self.bound, self.bound)
-        x0, width, y0, height, *ends = _bin_of(inside, xs, xs, ys, slopes)
-        d0, d1 = map(self._slope, ends)
-        s, t = height / width, (inside - x0) / width
-        bend = d0 + d1 - 2.0 * s
-        below = s + bend * t * (1.0 - t)
-        y = y0 + height * (s * t.square() + d0 * t * (1.0 - t)) / below  # Eq. 4
-        slope = d1 * t.square() + 2.0 * s * t * (1.0 - t) + d0 * (1.0 - t).square()
-        log_slope = 2.0 * s.log() + slope.log() - 2.0 * below.log()  # Eq. 5
+        place = self._place(x)
+        x0, y0, width, height, d0, d1 = self._bin(place, raw, 0)
+        s, t = height / width, (place - x0) / width
+        r = 1.0 - t
+        tr = t * r
+        below = s + (d0 + d1 - 2.0 * s) * tr
+        y = y0 + height * (s * t.square() + d0 * tr) / below  # Eq. 4
+        slope = d1 * t.square() + 2.0 * s * tr + d0 * r.square()
+        log_slope = 2.0 * (s / below).log() + slope.log()  # Eq. 5
         outside = x.abs() > self.bound
-        return torch.where(outside, x, y), torch.where(outside, torch.zeros_like(x), log_slope)
+        return torch.where(outside, x, self.bound * (2.0 * y - 1.0)), torch.where(outside, 0.0, log_slope)
 
     def inverse(self, y: Tensor, raw: Tensor) -> Tensor:
-        xs, ys, slopes = self._knots(raw)
-        inside = y.clamp(-self.bound, self.bound)
-        x0, width, y0, height, *ends = _bin_of(inside, ys, xs, ys, slopes)
-        d0, d1 = map(self._slope, ends)
-        s, rise = height / width, inside - y0
-        bend = d0 + d1 - 2.0 * s
-        a = height * (s - d0) + rise * bend  # Eq. 6-8
-        b = height * d0 - rise * bend
+        place = self._place(y)
+        x0, y0, width, height, d0, d1 = self._bin(place, raw, 1)
+        s, rise = height / width, place - y0
+        bend = rise * (d0 + d1 - 2.0 * s)
+        a = height * (s - d0) + bend  # Eq. 6-8
+        b = height * d0 - bend
         c = -s * rise
         root = (b.square() - 4.0 * a * c).clamp(min=0.0).sqrt()
         x = x0 + width * 2.0 * c / (-b - root)
-        return torch.where(y.abs() > self.bound, y, x)
-
-
-def _bin_of(value: Tensor, edges: Tensor, xs: Tensor, ys: Tensor, slopes: Tensor) -> tuple[Tensor, ...]:
-    """Of the bin between two `edges` that holds `value`: left x, width, lower y, height, slopes at both ends."""
-    index = (value[..., None] >= edges[..., 1:-1]).sum(-1, keepdim=True)
-    x0, x1, y0, y1, d0, d1 = (k.gather(-1, index + i)[..., 0] for k in (xs, ys, slopes) for i in (0, 1))
-    return x0, x1 - x0, y0, y1 - y0, d0, d1
+        return torch.where(y.abs() > self.bound, y, self.bound * (2.0 * x - 1.0))

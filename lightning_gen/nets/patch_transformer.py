@@ -1,5 +1,6 @@
 """A causal transformer over patches: what decides an autoregressive flow over them (Zhai et al. 2025)."""
 
+from collections.abc import Callable
 from typing import final
 
 import torch
@@ -60,6 +61,31 @@ class PatchTransformer(nn.Module):
             h = layer(h)
         return self.head(self.norm(h))
 
+    def walk(self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None) -> Tensor:
+        """Patch by patch, with the keys and values of all earlier ones kept.
+
+        Args:
+            rows: B.
+            choose: called with n and the parameters (B, 1, out) of patch n; its answer (B, 1, D) is patch n.
+            context: (B, K), or None.
+
+        Returns:
+            (B, N, D), with a gradient.
+        """
+        tokens = self.place.expand(rows, -1, -1)
+        if self.context is not None:
+            tokens = tokens + self.context(context)[:, None]
+        x: list[Tensor] = []
+        seen: list[Tensor | None] = [None] * len(self.layers)
+        for n, h in enumerate(tokens.split(1, 1)):
+            if x:
+                h = h + self.look(x[-1])
+            for i, layer in enumerate(self.layers):
+                assert isinstance(layer, _Layer)
+                h, seen[i] = layer.next(h, seen[i])
+            x.append(choose(n, self.head(self.norm(h))))
+        return torch.cat(x, 1)
+
 
 class _Layer(nn.Module):
     """Attention to the tokens up to the own one, and a hidden layer of four times the width; both residual, the
@@ -74,6 +100,22 @@ class _Layer(nn.Module):
         )
 
     def forward(self, h: Tensor) -> Tensor:
-        q, k, v = self.attend(self.norm(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        h = h + self.out(scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+        """(B, T, F) -> (B, T, F)."""
+        q, k, v = self._attention(h)
+        return self._update(h, scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def next(self, h: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The next token (B, 1, F), keys and values of those before (2, B, heads, T, F / heads) or None -> what
+        `forward` gives in its place, and keys and values with its own."""
+        attention = self._attention(h)
+        seen = attention[1:] if seen is None else torch.cat([seen, attention[1:]], 3)
+        k, v = seen
+        return self._update(h, scaled_dot_product_attention(attention[0], k, v)), seen
+
+    def _attention(self, h: Tensor) -> Tensor:
+        """Queries, keys and values, (3, B, heads, T, F / heads)."""
+        return self.attend(self.norm(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def _update(self, h: Tensor, attended: Tensor) -> Tensor:
+        h = h + self.out(attended.transpose(1, 2).flatten(2))
         return h + self.hidden(h)
