@@ -56,6 +56,9 @@ def test_a_walk_is_one_pass(name, context_dim):
 @pytest.mark.parametrize("name", CASES)
 def test_entries_see_those_before_alone(name):
     net, x, _ = _net(name, 0)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.abs_()  # so that no path is dead by chance
     jacobian = torch.autograd.functional.jacobian(lambda x: net(x).sum(0, keepdim=True), x)
     for i in range(x.shape[1]):
         parameters = _of_entry(jacobian, i, x.shape[1])
