@@ -29,6 +29,7 @@ from lightning_gen.callbacks.preemption import Preempted, leave
 from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.rate import RateAlarm
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
+from lightning_gen.callbacks.sharded import FullySharded
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Evaluation
 from lightning_gen.files import write_json, write_text
@@ -156,6 +157,8 @@ def main(arguments: list[str]) -> None:
     cli.datamodule.train_dataloader()  # a set that cannot be read is refused before anything is written
     evaluation: Evaluation = cli.config_init.evaluation
     evaluation.check(cli.model)
+    if isinstance(cli.trainer.strategy, FullySharded):
+        cli.trainer.strategy.check(cli.model)
     begin = start(run.folder, config, run.resume, cli.trainer, cli.model)
     if begin.images_seen >= run.images:
         print(f"{run.folder}: {begin.images_seen} images seen, nothing left to do")

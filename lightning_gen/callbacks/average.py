@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
 from lightning_gen.base import ImageModule
+from lightning_gen.callbacks.sharded import gathered, local, scattered, whole
 from lightning_gen.schedules import Ramp, value_at
 
 __all__ = ["WeightAverage", "averaged_weights"]
@@ -27,20 +30,15 @@ class WeightAverage(Callback):
         self.floats: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
         self.others: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, ImageModule)
-        device = pl_module.device
-        live = pl_module.averaged.state_dict()
-        self.average = {k: self.average.get(k, v).detach().clone().to(device) for k, v in live.items()}
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Walking the network costs more than averaging a small one: once, when nothing moves its weights any more.
         assert isinstance(pl_module, ImageModule)
         self.floats, self.others = ([], []), ([], [])
         for key, value in pl_module.averaged.state_dict().items():
+            self.average[key] = scattered(self.average.get(key, value).detach(), value).clone()
             average, live = self.floats if value.is_floating_point() else self.others
-            average.append(self.average[key])
-            live.append(value)
+            average.append(local(self.average[key]))
+            live.append(local(value))
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -54,7 +52,7 @@ class WeightAverage(Callback):
             average.copy_(live)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["average"] = self.average
+        checkpoint["average"] = {key: gathered(value) for key, value in self.average.items()}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.average = checkpoint["average"]
@@ -69,13 +67,25 @@ def averaged_weights(trainer: Trainer, module: ImageModule) -> Iterator[None]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     averages = [callback.average for callback in callbacks if isinstance(callback, WeightAverage)]
     part, training = module.averaged, module.training
-    live = {key: value.detach().clone() for key, value in part.state_dict().items()} if averages else {}
     module.eval()
     try:
-        for average in averages:
-            part.load_state_dict(average)
+        with whole(module), _exchanged(part, {key: gathered(v) for average in averages for key, v in average.items()}):
+            yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def _exchanged(part: nn.Module, values: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Inside, these parameters and buffers of `part` have other values. Not by `state_dict`, before which a model in
+    pieces goes back into them."""
+    pairs = (part.named_parameters(remove_duplicate=False), part.named_buffers(remove_duplicate=False))
+    own = {name: tensor.detach() for name, tensor in chain(*pairs) if name in values}
+    live = {name: tensor.clone() for name, tensor in own.items()}
+    try:
+        for name, tensor in own.items():
+            tensor.copy_(values[name])
         yield
     finally:
-        if averages:
-            part.load_state_dict(live)
-        module.train(training)
+        for name, tensor in own.items():
+            tensor.copy_(live[name])

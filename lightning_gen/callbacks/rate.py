@@ -39,14 +39,14 @@ class RateAlarm(Callback):
 
     @torch.no_grad()
     def _measure(self, trainer: Trainer, module: ImageModule) -> None:
-        if not isinstance(module, VariationalModule) or not trainer.is_global_zero:
-            return
-        if self.measured == module.images_seen:
+        if not isinstance(module, VariationalModule) or self.measured == module.images_seen:
             return
         self.measured = module.images_seen
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
         with averaged_weights(trainer, module):
+            if not trainer.is_global_zero:
+                return
             log_likelihood, kl = self._terms(module, data)
         rates = kl.mean(0).tolist()
         values = {"eval/rate": sum(rates), "eval/distortion": -log_likelihood.mean().item()}

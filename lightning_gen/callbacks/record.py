@@ -84,9 +84,9 @@ class SampleGrids(Callback):
     @torch.no_grad()
     def _write(self, trainer: Trainer, module: GenerativeModule) -> None:
         self.written = module.images_seen
-        if not trainer.is_global_zero:
-            return
         with averaged_weights(trainer, module):
+            if not trainer.is_global_zero:
+                return
             samples = module.sample(self.count, generator=torch.Generator().manual_seed(self.seed))
         picture = grid(samples, module.spec.levels).numpy()
         path = self.folder / "samples" / f"{module.images_seen:010d}.png"

@@ -58,13 +58,22 @@ def asked_to_leave(root: Path) -> dict[str, Any]:
     return {"statuses": statuses, "differences": differences(root / "whole", root / "left")}
 
 
+def pieces_are_whole(root: Path) -> dict[str, Any]:
+    """Weights in pieces (FSDP) against whole copies (DDP): a VQ-VAE, whose first batch sets weights, after 12 steps."""
+    log = root / "log.txt"
+    for name, trainer in (("copies", "ddp_sim"), ("pieces", "fsdp_sim")):
+        words = fit_arguments("vqvae", root, name, 12, trainer)
+        assert Pair(words, log).wait() == [0, 0], log.read_text()[-2000:]
+    return {"differences": differences(root / "copies", root / "pieces")}
+
+
 def main() -> None:
     """One line for each promise."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for family in ("pixelcnn", "vae"):
+        for family in ("pixelcnn", "vae", "vqvae"):
             prepare(fit_arguments(family, root, "x", 1))
-        for what in (two_are_one, noise_per_process, asked_to_leave):
+        for what in (two_are_one, noise_per_process, asked_to_leave, pieces_are_whole):
             print(json.dumps({"what": what.__name__.replace("_", " "), **what(root)}), flush=True)
 
 

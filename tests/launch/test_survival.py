@@ -1,5 +1,5 @@
 """Two processes: killed at random moments and resumed they are bit-equal to a run that was never stopped, for every
-family; their weights agree, and they are one process with the batches of both.
+family; their weights agree, also where each holds a piece, and they are one process with the batches of both.
 
 The long version: python -m tests.launch.kill --kills 20"""
 
@@ -18,9 +18,12 @@ def run(*words: str) -> list[dict]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize("family", ["vae", "flow", "pixelcnn", "gan"])
-def test_killed_twice_and_resumed_is_never_stopped(family):
-    [result] = run("tests.launch.kill", "--kills", "2", "--family", family)
+@pytest.mark.parametrize(
+    ("family", "trainer"),
+    [("vae", "ddp_sim"), ("flow", "ddp_sim"), ("pixelcnn", "ddp_sim"), ("gan", "ddp_sim"), ("vae", "fsdp_sim")],
+)
+def test_killed_twice_and_resumed_is_never_stopped(family, trainer):
+    [result] = run("tests.launch.kill", "--kills", "2", "--family", family, "--trainer", trainer)
     assert (result["kills"], result["differences"]) == (2, [])
     assert result["while_writing"] >= 1
 
@@ -29,4 +32,5 @@ def test_two_processes_agree_and_are_one_with_the_batches_of_both():
     found = {result["what"]: result for result in run("tests.launch.pairs")}
     assert found["noise per process"]["equal"] is False
     assert found["two are one"]["largest_difference"] < 1e-4
+    assert found["pieces are whole"]["differences"] == []
     assert found["asked to leave"] == {"what": "asked to leave", "statuses": [143, 143], "differences": []}

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from jsonargparse import ArgumentParser
-from lightning.pytorch.strategies import FSDPStrategy, Strategy
 
 from lightning_gen.cli import main
 
@@ -21,12 +19,14 @@ def test_a_trainer_file_holds_a_trainer_only_and_says_what_for(path):
     assert content["trainer"]["accelerator"] in ("cpu", "gpu")
 
 
-def test_the_strategy_of_fsdp_can_be_built():
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(Strategy, "strategy")
-    strategy = yaml.safe_load(Path("configs/trainer/fsdp.yaml").read_text())["trainer"]["strategy"]
-    built = parser.instantiate_classes(parser.parse_object({"strategy": strategy})).strategy
-    assert isinstance(built, FSDPStrategy)
+def test_fsdp_refuses_a_model_with_two_players_before_anything_is_written(capsys, tmp_path):
+    words = ["-c", "configs/trainer/fsdp_sim.yaml", "-c", "configs/gan/dcgan.yaml", "--run.root", str(tmp_path)]
+    assert main(["fit", *words]) == 2
+    line = capsys.readouterr().err.strip().splitlines()
+    assert line == [
+        "lightning-gen: trainer.strategy is FullySharded: GAN has two players in one step, want strategy ddp"
+    ]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="accelerators are here")
