@@ -1,6 +1,7 @@
 """Two processes of one training, as torchrun starts them, but forked: a restart costs no imports.
 
-The parent must not have computed anything with torch before it forks: a thread pool does not survive that.
+The parent must not have computed anything with torch on several threads before it forks: their pool does not survive
+that, and children would wait for it for ever.
 """
 
 import os
@@ -9,6 +10,8 @@ import socket
 import time
 from pathlib import Path
 
+import torch
+
 from lightning_gen.cli import main
 from lightning_gen.fit import build
 
@@ -16,7 +19,8 @@ __all__ = ["Pair", "prepare"]
 
 
 def prepare(arguments: list[str]) -> None:
-    """Load here what the children of these arguments would each load for themselves."""
+    """Load here what the children of these arguments would each load for themselves; they compute on one thread."""
+    torch.set_num_threads(1)
     assert build(arguments[1:]).datamodule.fingerprint
 
 
