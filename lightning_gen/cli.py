@@ -24,6 +24,7 @@ COMMANDS = {
     "complete": ("lightning_gen.tasks.complete", "fill in the missing part of held-out images"),
     "compress": ("lightning_gen.tasks.compress", "images -> a small file, lossless, by a model's exact probabilities"),
     "decompress": ("lightning_gen.tasks.decompress", "images from such a file"),
+    "pack": ("lightning_gen.pack", "a data set as shards that stream from a disk or URL: pack CONFIG --out FOLDER"),
     "baselines": ("lightning_gen.tasks.baselines", "the same numbers for trivial models of a data set"),
     "submit": ("lightning_gen.launch.submit", "a training as a Slurm job that comes back: submit [options] -- fit ..."),
     "scale": ("lightning_gen.launch.scale", "memory, batch, time and cost on more devices, from what a run measured"),

@@ -8,6 +8,7 @@ BELOW = {
     **dict.fromkeys((*GROUND, "nets", "losses", "bijections", "metrics", "base"), GROUND),
     "distributions": GROUND | {"bijections"},
     "data": GROUND | {"base"},
+    "pack": GROUND | {"base", "data", "loading"},
     "models": GROUND | {"base", "nets", "losses", "bijections", "distributions"},
     "loading": GROUND | {"base"},
     "evaluation": GROUND | {"base", "metrics"},

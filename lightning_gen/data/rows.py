@@ -7,10 +7,11 @@ PlainLoader   a split in its fixed order
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from itertools import islice, tee
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from lightning_gen.base import Batch
 from lightning_gen.data.augment import Augmentation, Draws
@@ -31,6 +32,13 @@ class Rows(ABC):
     @abstractmethod
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Batch]:
         """One batch per int64 (B,) of `indices`, in order; may read ahead in `indices`."""
+
+    def epoch(self, generator: Generator, rank: int, world: int, batch_size: int) -> Iterator[Tensor]:
+        """The batches of one epoch for process `rank` of `world`, int64 (batch_size,) each, len(self) //
+        (batch_size * world) of them: a function of the generator's state and these numbers alone. Here, processes share
+        the batches of one shuffle of all images."""
+        order, total = torch.randperm(len(self), generator=generator), batch_size * world
+        return (order[first : first + total][rank::world] for first in range(0, len(self) - total + 1, total))
 
     @abstractmethod
     def to(self, device: torch.device) -> "Rows":
@@ -113,11 +121,10 @@ class TrainLoader:
         if self.position >= len(self):
             self.epoch, self.position = self.epoch + 1, 0
         epoch, first = self.epoch, self.position
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.rows), generator=generator)
-        total = self.batch_size * self.world
-        own = [order[i * total : (i + 1) * total][self.rank :: self.world] for i in range(first, len(self))]
-        for index, batch in zip(own, self.rows.batches(own), strict=True):
+        generator = Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = self.rows.epoch(generator, self.rank, self.world, self.batch_size)
+        own, ahead = tee(islice(order, first, None))
+        for index, batch in zip(own, self.rows.batches(ahead), strict=True):
             if self.augment is not None:
                 batch["image"] = self.augment(batch["image"], Draws(self.seed, epoch, index))
             self.position += 1

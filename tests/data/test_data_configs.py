@@ -37,7 +37,7 @@ def _load(config: Path) -> tuple[ImageData | None, str]:
 
 def test_every_set_has_a_config():
     used = {yaml.safe_load(path.read_text())["data"]["class_path"].rpartition(".")[2] for path in CONFIGS}
-    sets = {"Shapes", "Digits", "ToyWorld", "ImageFolder", "ClassFolders", "HubSet"}
+    sets = {"Shapes", "Digits", "ToyWorld", "ImageFolder", "ClassFolders", "HubSet", "ShardedImages"}
     sets |= {"MNIST", "FashionMNIST", "CIFAR10", "SVHN", "ImageNet32", "ImageNet64", "CelebA", "LSUN"}
     assert sets <= used
 
@@ -47,6 +47,7 @@ def test_every_set_has_a_config():
     [
         ("folder", [], "does not exist: want a folder with pictures (png, jpg, bmp, gif, webp, tif, ppm, pgm)"),
         ("mnist", [], "without mnist: want MNIST/raw/"),
+        ("shards", [], "where no index.json is: want a folder or URL that lightning-gen pack has written"),
         ("celeba", [], "without celeba: want celeba/ with img_align_celeba"),
         ("folder", ["--data.init_args.size", "0"], "data.size is 0: want 1 or more pixels"),
     ],

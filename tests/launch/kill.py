@@ -3,7 +3,7 @@ each time, and at its end compared with one that was never stopped: weights, the
 metrics, evaluations and sample grids, bit for bit.
 
     python -m tests.launch.kill --kills 20                 # per family; a JSON line per family
-    python -m tests.launch.kill --kills 3 --family vae --trainer fsdp_sim
+    python -m tests.launch.kill --kills 3 --family vae --trainer fsdp_sim --shards
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from lightning_gen.files import read_json_lines
+from lightning_gen.pack import main as pack
 from tests.launch.processes import Pair, prepare
 
 FAMILIES = {
@@ -32,12 +33,14 @@ _TIMES = ("seconds", "time")
 
 
 def fit_arguments(family: str, root: Path, name: str, steps: int, trainer: str = "ddp_sim") -> list[str]:
-    """A short run with a row each batch, and a checkpoint each second one."""
+    """A short run with a row each batch, and a checkpoint each second one; on shards where `root` has them."""
     run = ["--run.root", root, "--run.name", name, "--run.images", BATCH * steps, "--run.resume", "same"]
     marks = ["--run.save_every", 2 * BATCH, "--run.evaluate_every", 10 * BATCH, "--run.grid_every", 16 * BATCH]
     small = ["--data.init_args.batch_size", 16, "--evaluation.samples", 0, "--evaluation.split", "val"]
     shape = ["-c", f"configs/trainer/{trainer}.yaml", "--trainer.log_every_n_steps", 1]
-    return ["fit", "-c", FAMILIES[family], *map(str, [*shape, *run, *marks, *small])]
+    shards = ["-c", "configs/data/shards.yaml", "--data.init_args.root", root / "shards", "--data.init_args.mix", 3]
+    data = shards if (root / "shards").exists() else []
+    return ["fit", "-c", FAMILIES[family], *map(str, [*shape, *data, *run, *marks, *small])]
 
 
 def survive(family: str, root: Path, kills: int, chance: random.Random, trainer: str = "ddp_sim") -> dict[str, Any]:
@@ -133,6 +136,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="per family (20)")
     parser.add_argument("--family", choices=list(FAMILIES), nargs="*", default=list(FAMILIES)[:4])
     parser.add_argument("--trainer", default="ddp_sim", help="of configs/trainer, with two processes (ddp_sim)")
+    parser.add_argument("--shards", action="store_true", help="digits that stream from shards of 100 images")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     parser.add_argument("--keep", type=Path, help="folder for the runs, to look at what differs")
     parser.add_argument("--record", type=Path, help="file for the JSON lines")
@@ -144,6 +148,8 @@ def main() -> int:
             chance = random.Random(f"{options.seed} {family}")
             root = options.keep / family if options.keep else Path(folder)
             root.mkdir(parents=True, exist_ok=True)
+            if options.shards:
+                pack(["configs/data/digits.yaml", "--out", str(root / "shards"), "--images", "100"])
             results.append(survive(family, root, options.kills, chance, options.trainer))
             print(json.dumps(results[-1]), flush=True)
     if options.record:

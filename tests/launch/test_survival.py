@@ -1,5 +1,5 @@
 """Two processes: killed at random moments and resumed they are bit-equal to a run that was never stopped, for every
-family; their weights agree, also where each holds a piece, and they are one process with the batches of both.
+family, also with weights in pieces and images in shards; their weights agree, and they are one process with the batches of both.
 
 The long version: python -m tests.launch.kill --kills 20"""
 
@@ -19,11 +19,12 @@ def run(*words: str) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("family", "trainer"),
-    [("vae", "ddp_sim"), ("flow", "ddp_sim"), ("pixelcnn", "ddp_sim"), ("gan", "ddp_sim"), ("vae", "fsdp_sim")],
+    "words",
+    [["vae"], ["flow"], ["pixelcnn"], ["gan"], ["vae", "--trainer", "fsdp_sim"], ["vae", "--shards"]],
+    ids=" ".join,
 )
-def test_killed_twice_and_resumed_is_never_stopped(family, trainer):
-    [result] = run("tests.launch.kill", "--kills", "2", "--family", family, "--trainer", trainer)
+def test_killed_twice_and_resumed_is_never_stopped(words):
+    [result] = run("tests.launch.kill", "--kills", "2", "--family", *words)
     assert (result["kills"], result["differences"]) == (2, [])
     assert result["while_writing"] >= 1
 
