@@ -18,7 +18,8 @@ from lightning_gen.fit import build
 from lightning_gen.fit import main as fit
 from lightning_gen.loading import load_module
 
-CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer"))
+CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
+OVERLAYS = sorted(Path("configs/pictures").glob("*.yaml"))
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"
 QUIET = ["--trainer.accelerator", "cpu"]
 # Their embedded classifier would train for minutes; tests/test_evaluation.py has the distances.
@@ -82,6 +83,26 @@ def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     fit([*arguments, "--run.root", str(tmp_path), "--run.name", "x", *few, *QUIET, *NO_DISTANCES])
     module = load_module(tmp_path / "x" / "checkpoints" / "last.ckpt")
     assert module.spec.shape == ({"mnist": 1, "cifar10": 3}[data], side, side)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.stem)
+def test_overlay_for_pictures(overlay):
+    """Its first line names what it lies over; together they build, and the parts that it sizes have that size."""
+    over = [word.rstrip(",") for word in overlay.read_text().partition("\n")[0].split() if word.startswith("configs/")]
+    data = {"cifar10": ("cifar10", 32), "mnist": ("mnist", 28), "binary": ("mnist", 28)}
+    folder, side = data[overlay.stem.rpartition("_")[2]]
+    assert over[0] == str(next(p for p in CONFIGS if p.stem == overlay.stem.rpartition("_")[0]))
+    assert Path(over[1]).exists()
+    if not (SHARED / folder).is_dir():
+        pytest.skip(f"no {SHARED / folder}: real pictures are not here")
+    pictures = ["-c", "tests/pictures.yaml", "-c", str(overlay), "--data.init_args.root", str(SHARED / folder)]
+    if "binary" in over[1]:
+        pictures += ["--data.init_args.levels", "lightning_gen.data.levels.Bernoulli"]
+    alone, sized = (build(["-c", over[0], *pictures[: 2 * n], *pictures[4:], *QUIET]) for n in (1, 2))
+    assert sized.model.spec.shape[1:] == (side, side)
+    weights = [sum(p.numel() for p in cli.model.parameters()) for cli in (alone, sized)]
+    assert weights[0] < weights[1]
+    assert sized.config.run.name == overlay.stem
 
 
 def test_an_existing_run_is_refused_and_kept(tmp_path, capsys):
