@@ -1,5 +1,5 @@
 """Two processes: killed at random moments and resumed they are bit-equal to a run that was never stopped, for every
-family, also with weights in pieces and images in shards; their weights agree, and they are one process with the batches of both.
+family, also with weights in pieces and images in shards; weights agree; they are one process with both batches.
 
 The long version: python -m tests.launch.kill --kills 20"""
 
