@@ -39,6 +39,7 @@ from lightning_gen.schedules import Constant, Ramp, Schedule
 __all__ = [
     "AdversarialModule",
     "Batch",
+    "BitsBackModule",
     "Bound",
     "CompletionModule",
     "GenerativeModule",
@@ -368,6 +369,26 @@ class SequentialModule(ABC):
         Returns:
             uint8 (n, C, H, W).
         """
+
+
+class BitsBackModule(ABC):
+    """A model whose code of an image is Gaussian, under a standard normal prior: it can code by bits back."""
+
+    #: Z
+    latent_dim: int
+
+    @abstractmethod
+    def gaussian_code(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (B, C, H, W) -> mean and log-scale of q(z|x), both (B, Z).
+
+        Raises:
+            UserError: this one's posterior, prior or condition is of another kind.
+        """
+
+    @abstractmethod
+    def pixel_pmf(self, z: Tensor, image: Tensor, channel: int) -> Tensor:
+        """float (B, Z), and uint8 (B, C, H, W) whose channels before `channel` are known -> p of each level of
+        `channel`, float64 (B, levels, H, W); the pixels are independent of one another."""
 
 
 class TranslationModule(ImageModule):

@@ -9,12 +9,16 @@ from PIL import Image
 
 from lightning_gen.cli import main
 from lightning_gen.distributions.likelihoods import Categorical
+from lightning_gen.distributions.posteriors import GaussianPosterior
 from lightning_gen.fit import main as fit
 from lightning_gen.images import ImageSpec
 from lightning_gen.loading import load_data, load_module
 from lightning_gen.models.autoregressive import Autoregressive
+from lightning_gen.models.vae import VAE
 from lightning_gen.nets.condition import Label
+from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
 from lightning_gen.nets.pixelcnn import GatedPixelCNN
+from lightning_gen.tasks.coders import BitsBackCoder, coder_of
 from lightning_gen.tasks.compress import pack, unpack
 
 
@@ -54,8 +58,9 @@ def test_labels_are_coded_beside_the_images():
     spec = ImageSpec(3, 3, 4, 5, classes=3)
     model = Autoregressive(spec, net, torch.optim.Adam, Categorical, Label).double().eval()
     batch = {"image": torch.randint(5, (70, 3, 3, 4)).to(torch.uint8), "label": torch.randint(3, (70,))}
-    content, nats = pack(model, batch)
-    assert torch.equal(unpack(model, content), batch["image"])
+    coder = coder_of(model, "x")
+    content, nats = pack(model, coder, batch)
+    assert torch.equal(unpack(model, coder, content), batch["image"])
     assert 0 < len(content) - nats / np.log(2) / 8 < 16 + 8  # a header of 16 bytes, and the end of the last word
 
 
@@ -81,10 +86,49 @@ def test_wrong_models_and_damaged_files_are_one_line(runs, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_model_without_exact_probabilities_is_refused(tmp_path, capsys):
-    arguments = ["-c", "configs/vae/vae.yaml", "--run.root", str(tmp_path), "--run.images", "64", "--run.name", "vae"]
-    fit([*arguments, "--evaluation.samples", "0", "--trainer.accelerator", "cpu"])
-    assert main(["compress", str(tmp_path / "vae"), "--out", str(tmp_path / "x")]) == 2
-    assert "VAE of run" in capsys.readouterr().err
+@pytest.mark.parametrize("spec", [ImageSpec(1, 8, 8, 17), ImageSpec(3, 4, 4, 5)], ids=str)
+def test_bits_back_costs_the_negative_elbo(spec):
+    """Lossless, and within the borrowed words of what the codes that were drawn cost, which is the ELBO on average."""
+    torch.manual_seed(0)
+    net = {"encoder": partial(MLPEncoder, features=16), "decoder": partial(MLPDecoder, width=16)}
+    model = VAE(spec, **net, posterior=GaussianPosterior, optimizer=torch.optim.Adam, latent_dim=6).double().eval()
+    image = torch.randint(spec.levels, (300, *spec.shape)).to(torch.uint8)
+    coder = coder_of(model, "x")
+    assert isinstance(coder, BitsBackCoder)
+    content, nats = pack(model, coder, {"image": image})
+    assert torch.equal(unpack(model, coder, content), image)
+    borrowed = 4 * len(coder.borrowed)
+    assert 0 < len(content) - nats / np.log(2) / 8 < 16 + borrowed + 0.01 * len(content)
+    with torch.no_grad():
+        draws = -torch.stack([model.log_prob(image).sum() for _ in range(16)])
+    assert abs(nats - draws.mean().item()) < 4 * draws.std().item()
+
+
+def test_bits_back_refuses_damaged_words_and_other_codes(tmp_path, capsys):
+    for name in ("vae", "vae_planar"):
+        small = ["--run.root", str(tmp_path), "--run.images", "64", "--run.name", name, "--evaluation.samples", "0"]
+        fit(["-c", f"configs/vae/{name}.yaml", *small, "--trainer.accelerator", "cpu"])
+    file, out = tmp_path / "x.lg", tmp_path / "x.npy"
+    assert main(["compress", str(tmp_path / "vae"), "--out", str(file)]) == 0
+    assert "negative ELBO" in capsys.readouterr().out
+    assert main(["decompress", str(tmp_path / "vae"), str(file), "--out", str(out)]) == 0
+    assert len(np.load(out, allow_pickle=False)) == 300
+    out.unlink()
+    content = file.read_bytes()
+    for wrong in (content[:-8], content[:100] + bytes([content[100] ^ 1]) + content[101:]):
+        file.write_bytes(wrong)
+        assert main(["decompress", str(tmp_path / "vae"), str(file), "--out", str(out)]) == 2
+        assert "file is damaged" in capsys.readouterr().err
+    assert main(["compress", str(tmp_path / "vae_planar"), "--out", str(tmp_path / "y")]) == 2
+    assert "bits back wants GaussianPosterior" in capsys.readouterr().err
+    assert not out.exists()
+    assert not (tmp_path / "y").exists()
     assert main(["complete", str(tmp_path / "vae")]) == 2
     assert "cannot complete" in capsys.readouterr().err
+
+
+def test_a_model_without_probabilities_is_refused(tmp_path, capsys):
+    arguments = ["-c", "configs/gan/dcgan.yaml", "--run.root", str(tmp_path), "--run.images", "64", "--run.name", "gan"]
+    fit([*arguments, "--evaluation.samples", "0", "--run.health_every", "0", "--trainer.accelerator", "cpu"])
+    assert main(["compress", str(tmp_path / "gan"), "--out", str(tmp_path / "x")]) == 2
+    assert "GAN of run" in capsys.readouterr().err

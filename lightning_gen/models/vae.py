@@ -8,9 +8,9 @@ from typing import final
 import torch
 from torch import Generator, Tensor, nn
 
-from lightning_gen.base import Batch, OptimizerFactory, StochasticLatentModule, VariationalModule
+from lightning_gen.base import Batch, BitsBackModule, OptimizerFactory, StochasticLatentModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
-from lightning_gen.distributions.posteriors import Posterior
+from lightning_gen.distributions.posteriors import GaussianPosterior, Posterior
 from lightning_gen.distributions.priors import Prior, Recognition, StandardNormal
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
@@ -23,7 +23,7 @@ __all__ = ["VAE"]
 
 
 @final
-class VAE(VariationalModule, StochasticLatentModule):
+class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
     """ELBO = E_q [log p(x|z) + log p(z) - log q(z|x)], one sample of z; with a condition y, of p(x|z, y), p(z|y) and
     q(z|x, y) (Sohn et al. 2015, Eq. 4).
 
@@ -80,7 +80,7 @@ class VAE(VariationalModule, StochasticLatentModule):
         return self.loss(partial(self.terms, image, condition), self.images_seen)
 
     def _features(self, image: Tensor, context: Tensor | None) -> Tensor:
-        return _join(self.encoder(to_signed(image, self.spec.levels)), context)
+        return _join(self.encoder(to_signed(image, self.spec.levels).to(self.dtype)), context)
 
     def sample(
         self,
@@ -118,6 +118,20 @@ class VAE(VariationalModule, StochasticLatentModule):
 
     def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         return self.likelihood.mode(self.decoder(_join(z, self.condition(condition))))
+
+    def gaussian_code(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        for part, want in (
+            (self.posterior, GaussianPosterior),
+            (self.prior, StandardNormal),
+            (self.condition, Unconditional),
+        ):
+            if not isinstance(part, want):
+                raise UserError(f"model has {type(part).__name__}: bits back wants {want.__name__}")
+        assert isinstance(self.posterior, GaussianPosterior)
+        return self.posterior.gaussian(self._features(image, None))
+
+    def pixel_pmf(self, z: Tensor, image: Tensor, channel: int) -> Tensor:
+        return self.likelihood.pmf(self.decoder(z), image, channel)
 
 
 def _join(x: Tensor, context: Tensor | None) -> Tensor:

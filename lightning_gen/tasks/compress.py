@@ -1,4 +1,5 @@
-"""Lossless compression of images with a model that knows exact probabilities, by range coding; `decompress` undoes it.
+"""Lossless compression of images with a model: `decompress` undoes it. By range coding where the model knows exact
+probabilities, by bits back where it is a VAE with a Gaussian code and a standard normal prior.
 
 The file: ``LG`` and its version; hash of the model; channels, height, width, levels - 1, number of images; checksum;
 the code words. Numbers are varints. A wrong model or a damaged file is refused.
@@ -8,26 +9,22 @@ import hashlib
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lightning_gen.arguments import Arguments
-from lightning_gen.base import Batch, ImageModule, Place, SequentialModule, condition_of
+from lightning_gen.base import Batch, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write
 from lightning_gen.images import ImageSpec
 from lightning_gen.loading import checkpoint_path, load_data, load_module
+from lightning_gen.tasks.coders import Coder, coder_of
 
-__all__ = ["load_coder", "main", "pack", "unpack"]
+__all__ = ["main", "pack", "unpack"]
 
 _MAGIC = b"LG\x01"
-#: images coded side by side; part of the format, for the same probabilities need the same batches
-_BLOCK = 64
-#: probabilities are whole multiples of one in this many, 1 at least: rounding differences far below it change nothing
-_STEPS = 2**20
 
 
 def main(arguments: list[str]) -> None:
@@ -39,72 +36,36 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     options = parser.parse_args(arguments)
 
-    module = load_coder(options.run, options.checkpoint)
+    module = load_module(checkpoint_path(options.run, options.checkpoint))
+    coder = coder_of(module, str(options.run))
     data = load_data(options.data or options.run / "config.yaml")
     if (data.spec.shape, data.spec.levels) != (module.spec.shape, module.spec.levels):
         raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} wants {module.spec}")
-    parts = list(data.batches(options.split, _BLOCK))
+    parts = list(data.batches(options.split, 512))
     batch = {key: torch.cat([part[key] for part in parts]) for key in ("image", *module.condition_keys)}
-    content, nats = pack(module, batch)
+    content, nats = pack(module, coder, batch)
     with atomic_write(options.out) as stream:
         stream.write(content)
     ideal, count = nats / np.log(2.0), batch["image"].numel()
     size = f"{len(batch['image'])} images, {len(content):,} bytes, {8 * len(content) / count:.4f} bits/dim"
-    likelihood = f"negative log-likelihood {ideal / 8:,.1f} bytes, {ideal / count:.4f} bits/dim"
-    print(f"{options.out}: {size}; {likelihood}")
+    print(f"{options.out}: {size}; {coder.cost} {ideal / 8:,.1f} bytes, {ideal / count:.4f} bits/dim")
 
 
-def load_coder(run: Path, checkpoint: str) -> Any:
-    """The model of a run in float64, on the CPU.
-
-    Raises:
-        UserError: it has no exact probabilities, or is conditioned on more than a label.
-    """
-    module = load_module(checkpoint_path(run, checkpoint))
-    name = type(module).__name__
-    if not isinstance(module, SequentialModule):
-        raise UserError(f"{name} of run {run} cannot code: want a model with exact probabilities, autoregressive")
-    if module.condition_keys not in ((), ("label",)):  # type: ignore[attr-defined]
-        raise UserError(f"{name} of run {run} is conditioned on attributes: want one on labels or nothing")
-    return module.double()
-
-
-def pack(module: Any, batch: Batch) -> tuple[bytes, float]:
-    """The file's content, and the negative log-likelihood of its images in nats (labels included, coded evenly)."""
-    constriction = _constriction()
-    encoder, image, nats = constriction.stream.queue.RangeEncoder(), batch["image"], 0.0
-    family = constriction.stream.model.Categorical(perfect=False)
-    labels = batch["label"].numpy().astype(np.int32) if module.condition_keys else None
-    if labels is not None:
-        encoder.encode(labels, constriction.stream.model.Uniform(module.spec.classes))
-        nats += len(labels) * float(np.log(module.spec.classes))
-    with _one_thread():
-        for start in range(0, len(image), _BLOCK):
-            part = {key: value[start : start + _BLOCK] for key, value in batch.items()}
-            costs: list[float] = []
-
-            def choose(p: Tensor, place: Place, part: Batch = part, costs: list[float] = costs) -> Tensor:
-                level = part["image"][:, *place]
-                costs.append(-float(p.gather(1, level.long()[:, None]).log().sum()))
-                encoder.encode(level.numpy().astype(np.int32), family, _quantised(p))
-                return level
-
-            module.walk(len(part["image"]), choose, condition_of(part))
-            nats += sum(costs)
-    words = encoder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
-    spec = module.spec
+def pack(module: ImageModule, coder: Coder, batch: Batch) -> tuple[bytes, float]:
+    """The file's content, and what the model says that its images cost, in nats (labels included, coded evenly)."""
+    image, spec = batch["image"], module.spec
+    words, nats = coder.encode(batch)
     numbers = (spec.channels, spec.height, spec.width, spec.levels - 1, len(image))
     header = _MAGIC + _hash(module) + b"".join(map(_varint, numbers))
     return header + struct.pack("<I", _checksum(image, words)) + words, nats
 
 
-def unpack(module: Any, content: bytes) -> Tensor:
+def unpack(module: ImageModule, coder: Coder, content: bytes) -> Tensor:
     """The images of a file's content, uint8 (N, C, H, W).
 
     Raises:
         UserError: not such a file; another model; damaged.
     """
-    constriction = _constriction()
     if content[:3] != _MAGIC:
         raise UserError("file is not one that lightning-gen compress of this version wrote")
     if content[3:7] != _hash(module):
@@ -119,50 +80,13 @@ def unpack(module: Any, content: bytes) -> Tensor:
     if (spec.shape, spec.levels) != (module.spec.shape, module.spec.levels) or len(content) < at + 4:
         raise UserError("file is damaged: its header does not fit its model")
     (checksum,), words = struct.unpack("<I", content[at : at + 4]), content[at + 4 :]
-    padded = words + b"\0" * (-len(words) % 4)
-    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(padded, "<u4").astype(np.uint32))
     try:
-        image = _decode(module, decoder, count)
+        image = coder.decode(words, count)
     except (ValueError, AssertionError) as error:
         raise UserError("file is damaged: its code words make no images") from error
     if _checksum(image, words) != checksum:
         raise UserError("file is damaged, or was written on a machine that rounds otherwise: its checksum is wrong")
     return image
-
-
-def _decode(module: Any, decoder: Any, count: int) -> Tensor:
-    constriction = _constriction()
-    family = constriction.stream.model.Categorical(perfect=False)
-    labels = None
-    if module.condition_keys:
-        labels = torch.from_numpy(decoder.decode(constriction.stream.model.Uniform(module.spec.classes), count)).long()
-    blocks = []
-
-    def choose(p: Tensor, place: Place) -> Tensor:
-        return torch.from_numpy(decoder.decode(family, _quantised(p))).to(torch.uint8)
-
-    with _one_thread():
-        for start in range(0, count, _BLOCK):
-            condition = None if labels is None else {"label": labels[start : start + _BLOCK]}
-            blocks.append(module.walk(min(_BLOCK, count - start), choose, condition))
-    return torch.cat(blocks)
-
-
-def _quantised(p: Tensor) -> np.ndarray:
-    """float64 (B, levels) -> the same as whole numbers of steps, by their sum: equal where the numbers are equal."""
-    steps = (p * _STEPS).floor() + 1.0
-    return np.ascontiguousarray((steps / steps.sum(1, keepdim=True)).numpy())
-
-
-class _one_thread:  # noqa: N801
-    """Inside, one thread: sums over several are rounded in another order."""
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *error: object) -> None:
-        torch.set_num_threads(self.before)
 
 
 def _hash(module: ImageModule) -> bytes:
@@ -195,11 +119,3 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
         if byte < 128:
             return number, at
     raise UserError("file is damaged: its header is cut off")
-
-
-def _constriction() -> Any:
-    try:
-        import constriction
-    except ImportError as error:
-        raise UserError("compress needs the package constriction: pip install 'lightning-gen[compress]'") from error
-    return constriction

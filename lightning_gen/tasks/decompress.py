@@ -7,7 +7,9 @@ import numpy as np
 from lightning_gen.arguments import Arguments
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write
-from lightning_gen.tasks.compress import load_coder, unpack
+from lightning_gen.loading import checkpoint_path, load_module
+from lightning_gen.tasks.coders import coder_of
+from lightning_gen.tasks.compress import unpack
 
 __all__ = ["main"]
 
@@ -22,7 +24,8 @@ def main(arguments: list[str]) -> None:
 
     if not options.file.is_file():
         raise UserError(f"file {options.file} does not exist")
-    image = unpack(load_coder(options.run, options.checkpoint), options.file.read_bytes())
+    module = load_module(checkpoint_path(options.run, options.checkpoint))
+    image = unpack(module, coder_of(module, str(options.run)), options.file.read_bytes())
     with atomic_write(options.out) as stream:
         np.save(stream, image.numpy(), allow_pickle=False)
     print(f"{options.out}: {len(image)} images, their checksum is right")
