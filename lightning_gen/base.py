@@ -147,6 +147,13 @@ class ImageModule(LightningModule, ABC):
         """The part whose weights an exponential moving average follows; samples are drawn from it."""
         return self
 
+    @property
+    def accumulating(self) -> bool:
+        """Between two batches: whether the gradients wait for more of them before an optimizer step; to be called in
+        training only."""
+        done, batches = self.trainer.fit_loop.batch_idx + 1, self.trainer.num_training_batches
+        return done % self.trainer.accumulate_grad_batches != 0 and done < batches
+
     def count(self, batch: Batch) -> None:
         """Add this batch, on all processes, to `images_seen`; called at the end of every training step."""
         self.images_seen += len(batch["image"]) * self.trainer.world_size
@@ -424,8 +431,6 @@ class AdversarialModule(GenerativeModule):
     discriminator: nn.Module
     #: what the generator made of this batch for both players, under `reuse_fakes`
     _held: Any = None
-    #: gradients of an accumulation that a checkpoint cut in two
-    _restored: dict[str, Tensor]
 
     def __init__(
         self,
@@ -447,7 +452,6 @@ class AdversarialModule(GenerativeModule):
         self.automatic_optimization = False
         self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
         self.critic_steps, self.accumulate, self.clip = critic_steps, accumulate, clip
-        self._restored = {}
         self.batches_seen = 0  # not batch_idx: the count of critic steps must not start anew with each epoch
         #: what the newest batch showed, detached, for those who watch: scalars ``loss_d`` and ``loss_g``; logits
         #: ``real`` and ``fake``, higher for images that look real, where the subclass puts them there
@@ -475,6 +479,10 @@ class AdversarialModule(GenerativeModule):
         """Called after each step of the discriminator: the place of weight clipping."""
 
     @property
+    def accumulating(self) -> bool:
+        return self.batches_seen % self.accumulate != 0
+
+    @property
     def discriminator_steps(self) -> int:
         """Steps that the discriminator has made before this batch."""
         return max(0, self.batches_seen - 1) // self.accumulate
@@ -489,21 +497,20 @@ class AdversarialModule(GenerativeModule):
         generator_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
         self._apply_beta2()
         self.batches_seen += 1
-        full = self.batches_seen % self.accumulate == 0
         # The generator learns on the last `accumulate` batches of every `critic_steps` discriminator steps.
         turn = self.discriminator_steps % self.critic_steps == self.critic_steps - 1
         self._held = self.generate(batch) if turn and self.reuse_fakes else None
 
         with _frozen(generator_optimizer):
             loss = self.discriminator_loss(batch)
-            if self._descend(loss, self.discriminator, discriminator_optimizer, full):
+            if self._descend(loss, self.discriminator, discriminator_optimizer):
                 self.constrain()
         self.vitals["loss_d"] = loss.detach()
 
         if turn:
             with _frozen(discriminator_optimizer):
                 loss = self.generator_loss(batch)
-                self._descend(loss, self.generator, generator_optimizer, full)
+                self._descend(loss, self.generator, generator_optimizer)
             self.vitals["loss_g"] = loss.detach()
         self._held = None
         self._average_buffers()
@@ -536,15 +543,16 @@ class AdversarialModule(GenerativeModule):
                     raise UserError(f"model.beta2 is a ramp, {type(optimizer).__name__} has no beta2: want Adam")
                 group["betas"] = (group["betas"][0], value)
 
-    def _descend(self, loss: Tensor, network: nn.Module, optimizer: Any, full: bool) -> bool:
-        """One backward pass; where the accumulation is `full`, one optimizer step of `network`. Whether it was."""
+    def _descend(self, loss: Tensor, network: nn.Module, optimizer: Any) -> bool:
+        """One backward pass; where the accumulation is full, one optimizer step of `network`. Whether it was."""
         with self._unsynchronised():
             self.manual_backward(loss / self.accumulate)
-        if full:
-            self._average_gradients(network)
-            optimizer.step()
-            optimizer.zero_grad()
-        return full
+        if self.accumulating:
+            return False
+        self._average_gradients(network)
+        optimizer.step()
+        optimizer.zero_grad()
+        return True
 
     @contextmanager
     def _unsynchronised(self) -> Iterator[None]:
@@ -588,32 +596,12 @@ class AdversarialModule(GenerativeModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["batches_seen"] = self.batches_seen
-        checkpoint["gradients"] = self._accumulated()
         checkpoint["losses"] = self._losses()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         self.batches_seen = checkpoint["batches_seen"]
-        self._restored = checkpoint.get("gradients", {})
         self.vitals |= checkpoint.get("losses", {})
-
-    def _accumulated(self) -> dict[str, Tensor]:
-        """The gradients of an accumulation that is not full, which a resumed run must not lose: their mean over
-        processes, so that in several of them a resume is equal up to the order of summation."""
-        if self.batches_seen % self.accumulate == 0:
-            return {}
-        held = {name: p.grad.clone() for name, p in self.named_parameters() if p.grad is not None}
-        if self.trainer.world_size > 1:
-            for gradient in held.values():
-                torch.distributed.all_reduce(gradient)
-                gradient /= self.trainer.world_size
-        return held
-
-    def on_train_start(self) -> None:
-        for name, p in self.named_parameters():
-            if name in self._restored:
-                p.grad = self._restored[name].to(p)
-        self._restored = {}
 
 
 @contextmanager

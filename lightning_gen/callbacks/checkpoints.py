@@ -2,8 +2,8 @@
 
 A checkpoint is written between two batches only, so it never holds half a step; a signal that asks the training to
 leave waits for that moment. Beside what Lightning stores (weights, optimizers, loops, callbacks) it has, for each
-process, the state of every random number generator and the position of its loader, and the row of metrics that is
-logged right after it.
+process, the state of every random number generator, the position of its loader and, in the middle of an accumulation,
+its gradients; and the row of metrics that is logged right after it.
 """
 
 import random
@@ -21,6 +21,7 @@ from lightning_gen.base import ImageModule
 from lightning_gen.callbacks.checkpoint_io import keep
 from lightning_gen.callbacks.preemption import Preempted, Signals
 from lightning_gen.callbacks.record import ImageMarks
+from lightning_gen.callbacks.sharded import gathered, scattered
 from lightning_gen.files import sync
 
 __all__ = ["Checkpoints", "Judge", "random_state", "seed_random_state", "set_random_state"]
@@ -60,8 +61,11 @@ class Checkpoints(Checkpoint):
         self.saved_at = time.monotonic()
         self.signals.install(trainer)
         if self.restored is not None:
+            for name, p in pl_module.named_parameters():
+                if name in self.restored["gradients"]:
+                    p.grad = scattered(self.restored["gradients"][name], p)
             # Last of all: what building loaders and starting callbacks drew must not count.
-            set_random_state(self.restored)
+            set_random_state(self.restored["random"])
             self.restored = None
             if trainer.is_global_zero and self.best_at == self.saved:  # killed before it was kept as the best, perhaps
                 keep(self.folder / "last.ckpt", self.folder / "best.ckpt")
@@ -112,26 +116,33 @@ class Checkpoints(Checkpoint):
         if best and trainer.is_global_zero:
             keep(last, self.folder / "best.ckpt")
 
-    #: random state to set when training starts, after a resume
+    #: what this process saved: random state and gradients are set when training starts, after a resume
     restored: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        assert isinstance(pl_module, ImageModule)
         loop = checkpoint["loops"]["fit_loop"]
         if not self.ended:
             _count_epoch(loop["epoch_progress"])
-        own = {"random": random_state(), "loader": loop["state_dict"].get("combined_loader", [])}
+        # Gradients that wait for more batches differ between processes, and no sum of them could be taken apart again.
+        waiting = pl_module.named_parameters() if pl_module.accumulating else ()
+        own = {
+            "random": random_state(),
+            "loader": loop["state_dict"].get("combined_loader", []),
+            "gradients": {name: gathered(p.grad).cpu() for name, p in waiting if p.grad is not None},
+        }
         states: list[Any] = [own]
         if trainer.world_size > 1:
             states = [None] * trainer.world_size
-            torch.distributed.all_gather_object(states, own)
+            torch.distributed.gather_object(own, states if trainer.is_global_zero else None)
         checkpoint["ranks"] = states
-        checkpoint["row"] = _pending_row(trainer)
+        checkpoint["row"] = _pending_row(trainer, pl_module)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         # With another number of processes a run goes on, but not bit for bit: the new ones keep their fresh seeds.
         if trainer.global_rank < len(checkpoint["ranks"]):
             own = checkpoint["ranks"][trainer.global_rank]
-            self.restored = own["random"]
+            self.restored = own
             checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = own["loader"]
 
     def state_dict(self) -> dict[str, Any]:
@@ -149,11 +160,13 @@ def _count_epoch(progress: dict[str, dict[str, int]]) -> None:
         counts["ready"] = counts["started"] = counts["processed"] + 1
 
 
-def _pending_row(trainer: Trainer) -> dict[str, float] | None:
+def _pending_row(trainer: Trainer, module: ImageModule) -> dict[str, float] | None:
     """The metrics that Lightning logs after the callbacks of this batch, None where it logs none: a run that is
     killed between the two must not lose the row."""
     connector = trainer._logger_connector
     if connector._first_loop_iter is None or not connector.should_update_logs:
+        return None
+    if module.automatic_optimization and module.accumulating:
         return None
     return {key: float(value) for key, value in connector.metrics["log"].items()}
 

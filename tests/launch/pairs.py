@@ -1,6 +1,7 @@
 """What two processes of one training promise, each as a JSON line: python -m tests.launch.pairs"""
 
 import json
+import os
 import signal
 import tempfile
 import time
@@ -8,9 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback
 
-from tests.launch.kill import _rows, differences, fit_arguments
+from tests.launch.kill import BATCH, _rows, differences, fit_arguments
 from tests.launch.processes import Pair, prepare
+
+#: three batches to a step, as each kind of model is told, in whole copies and in pieces
+ACCUMULATE = [
+    ("vae", "ddp_sim", "--trainer.accumulate_grad_batches"),
+    ("vae", "fsdp_sim", "--trainer.accumulate_grad_batches"),
+    ("gan", "ddp_sim", "--model.init_args.accumulate"),
+]
 
 
 def _replace(arguments: list[str], key: str, value: str) -> list[str]:
@@ -67,13 +76,46 @@ def pieces_are_whole(root: Path) -> dict[str, Any]:
     return {"differences": differences(root / "copies", root / "pieces")}
 
 
+class Die(Callback):
+    """kill -9 between two batches.
+
+    Args:
+        images: seen by then.
+    """
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        if pl_module.images_seen == self.images:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_while_accumulating(root: Path) -> dict[str, Any]:
+    """Killed after one and after two of the three batches of an accumulation, and resumed: where Lightning accumulates,
+    and where the adversarial step does."""
+    log, found = root / "log.txt", []
+    for family, trainer, accumulate in ACCUMULATE:
+        three = [accumulate, "3", "--run.save_every", str(BATCH)]
+        names = [f"{name} {family} {trainer}" for name in ("never", "cut")]
+        never, cut = ([*fit_arguments(family, root, name, 12, trainer), *three] for name in names)
+        assert Pair(never, log).wait() == [0, 0], log.read_text()[-2000:]
+        cut += ["--run.resume", "changed"]
+        for batches in (4, 8):
+            die = f"[{{class_path: tests.launch.pairs.Die, init_args: {{images: {batches * BATCH}}}}}]"
+            assert Pair([*cut, "--trainer.callbacks", die], log).wait() == [-9, -9], log.read_text()[-2000:]
+        assert Pair(cut, log).wait() == [0, 0], log.read_text()[-2000:]
+        found += differences(*(root / name for name in names))
+    return {"differences": found}
+
+
 def main() -> None:
     """One line for each promise."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for family in ("pixelcnn", "vae", "vqvae"):
             prepare(fit_arguments(family, root, "x", 1))
-        for what in (two_are_one, noise_per_process, asked_to_leave, pieces_are_whole):
+        for what in (two_are_one, noise_per_process, asked_to_leave, pieces_are_whole, killed_while_accumulating):
             print(json.dumps({"what": what.__name__.replace("_", " "), **what(root)}), flush=True)
 
 
