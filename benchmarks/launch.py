@@ -1,110 +1,189 @@
-"""What do checkpoints and rows of metrics cost a training, and how do two processes scale on two cores?
+"""What do a row of metrics and a checkpoint cost a training, and how do two processes scale on two cores?
 
     python -m benchmarks.launch         # prints tables, writes results/launch_cost.json, launch_scaling.json
 
-Each case is a whole `lightning-gen fit` of the VAE on digits in processes of its own, forked after all imports; the
-cases take turns. Costs are processor time of whole trainings, so that other jobs weigh little, against one that neither
-logs nor saves before its end; waiting for the disk is not in them. Weak scaling is the wall time between two rows of
-metrics, each process with its own 64 images per batch: 1 is perfect, and other jobs weigh heavily.
+The VAE on digits, whose step is so small that costs show. Processes are forked after all imports, on one thread each,
+and what is timed are blocks of 20 batches in the middle of a training, by the clock and as processor time, which other
+jobs on the machine hardly touch.
+
+Costs: within one training, blocks take turns: without anything, with a row each batch, with one checkpoint. What is
+added is the mean over rounds of the difference to the block without, with its standard error. Waiting for the disk is
+in the clock's time, not in the processor's.
+
+Scaling: trainings take turns, as many as fit: one process, two, two with their weights in pieces, and two that know
+nothing of each other: what those lose against one is the machine's, and what two in one training lose against them is
+ours.
 """
 
 import argparse
 import itertools
+import json
+import math
 import os
 import random
-import resource
 import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.interleave import record
-from lightning_gen.files import read_json, read_json_lines, write_json
+from lightning.pytorch import Callback
+
+from benchmarks.interleave import RESULTS, record
+from lightning_gen.callbacks.checkpoints import Checkpoints
+from lightning_gen.files import read_json, write_json
 from tests.launch.processes import Pair, prepare
 
-BATCH, STEPS = 64, 100
-IMAGES = BATCH * STEPS
-_FIT = ["fit", "-c", "configs/vae/vae.yaml", "--evaluation.samples", "0", "--run.rate_images", "64"]
-_NEVER, _SAVE = ["--trainer.log_every_n_steps", "1000000"], ["--run.save_every", "1000"]
-COSTS = {
-    "neither": _NEVER,
-    "a row each 20 batches": ["--trainer.log_every_n_steps", "20"],
-    "a row each batch": ["--trainer.log_every_n_steps", "1"],
-    "a checkpoint each 1,000 images": [*_NEVER, *_SAVE],
+BATCH, BLOCK = 64, 20
+COSTS = ("neither", "a row each batch", "a checkpoint")
+#: name -> trainer, processes of each training, trainings at once
+SCALING = {
+    "one process": ("cpu", 1, 1),
+    "two, each for itself": ("cpu", 1, 2),
+    "two processes": ("ddp_sim", 2, 1),
+    "two, weights in pieces": ("fsdp_sim", 2, 1),
 }
-SCALING = {"one process": 1, "two processes": 2}
+_NEVER = 10**9
+_FIT = ["fit", "-c", "configs/vae/vae.yaml", "--evaluation.samples", "0", "--run.rate_images", "64"]
+_FIT += ["--trainer.log_every_n_steps", str(_NEVER), "--run.evaluate_every", "0", "--run.save_minutes", "0"]
 _NUMBERS = itertools.count()
 
 
-def _train(root: Path, world: int, more: list[str]) -> tuple[float, Path]:
-    """Processor seconds of a whole training, and its folder."""
+class Clock(Callback):
+    """Writes when each block of batches began, seconds [clock, processor] of this process, into ``clock.json`` of the
+    run's folder."""
+
+    def __init__(self) -> None:
+        self.times: list[tuple[float, float]] = []
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        # Before a batch: rows are logged after all that is called at the end of one.
+        if trainer.fit_loop.total_batch_idx % BLOCK == 0:
+            self.times.append((time.perf_counter(), time.process_time()))
+            self.begin(len(self.times) - 1, trainer, pl_module)
+
+    def begin(self, block: int, trainer: Any, module: Any) -> None:
+        """Called before the first batch of each block."""
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.is_global_zero:
+            write_json(_checkpoints(trainer).folder.parent / "clock.json", self.times)
+
+
+class Turns(Clock):
+    """Gives each block its case.
+
+    Args:
+        turns: numbers of `COSTS`; the first block of all is not counted.
+    """
+
+    def __init__(self, turns: list[int]) -> None:
+        super().__init__()
+        self.turns = turns
+
+    def begin(self, block: int, trainer: Any, module: Any) -> None:
+        case = COSTS[self.turns[block - 1]] if 0 < block <= len(self.turns) else "neither"
+        trainer.log_every_n_steps = 1 if case == "a row each batch" else _NEVER
+        marks = _checkpoints(trainer).marks
+        marks.every, marks.next = _NEVER, _NEVER
+        if case == "a checkpoint":
+            marks.next = module.images_seen + BATCH * BLOCK // 2
+
+
+def _checkpoints(trainer: Any) -> Checkpoints:
+    return next(callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))
+
+
+def _words(root: Path, blocks: int, trainer: str, world: int, clock: dict[str, Any]) -> tuple[list[str], Path]:
+    """A training of `blocks` blocks, and its folder."""
     folder = root / f"run{next(_NUMBERS)}"
-    place = ["--run.root", str(root), "--run.name", folder.name, "--run.images", str(IMAGES * world)]
-    shape = ["-c", f"configs/trainer/{'cpu' if world == 1 else 'ddp_sim'}.yaml"]
-    began = _spent()
-    statuses = Pair([*_FIT, *shape, *place, *more], root / "log.txt", world).wait()
-    assert statuses == [0] * world, (root / "log.txt").read_text()[-2000:]
-    return _spent() - began, folder
+    images = blocks * BLOCK * BATCH * world
+    place = ["--run.root", str(root), "--run.name", folder.name, "--run.images", str(images)]
+    callbacks = ["--trainer.callbacks", json.dumps([clock])]
+    return [*_FIT, "-c", f"configs/trainer/{trainer}.yaml", *place, *callbacks], folder
 
 
-def _spent() -> float:
-    """Processor seconds of all children that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _seconds(folder: Path) -> list[list[float]]:
+    """[clock, processor] of each block but the first."""
+    times = read_json(folder / "clock.json")
+    return [[b - a for a, b in zip(one, two, strict=True)] for one, two in itertools.pairwise(times[1:])]
 
 
-def _between_rows(root: Path, world: int) -> float:
-    """Seconds per batch, from the first row to the last."""
-    _, folder = _train(root, world, ["--trainer.log_every_n_steps", "10", "--run.evaluate_every", "0"])
-    rows = [row for row in read_json_lines(folder / "metrics.jsonl") if "train/bits_per_dim" in row]
-    batches = (rows[-1]["images_seen"] - rows[0]["images_seen"]) / (BATCH * world)
-    return (rows[-1]["seconds"] - rows[0]["seconds"]) / batches
+def _run(trainings: list[tuple[list[str], Path]], log: Path, world: int) -> list[list[float]]:
+    """All at once; the blocks of the first."""
+    pairs = [Pair(words, log, world) for words, _ in trainings]
+    assert [pair.wait() for pair in pairs] == [[0] * world] * len(pairs), log.read_text()[-2000:]
+    return _seconds(trainings[0][1])
+
+
+def costs(root: Path, rounds: int) -> dict[str, list[list[float]]]:
+    """[clock, processor] seconds of the block of each case in each round."""
+    chance = random.Random(0)
+    turns = [case for _ in range(rounds) for case in chance.sample(range(len(COSTS)), len(COSTS))]
+    clock = {"class_path": "benchmarks.launch.Turns", "init_args": {"turns": turns}}
+    blocks = _run([_words(root, len(turns) + 2, "cpu", 1, clock)], root / "log.txt", 1)
+    return {name: [block for block, turn in zip(blocks, turns, strict=False) if COSTS[turn] == name] for name in COSTS}
+
+
+def scaling(root: Path, end: float, blocks: int) -> dict[str, list[list[float]]]:
+    """[clock, processor] seconds of a block, the median of each training; rounds until the clock shows `end`."""
+    chance, found, took, began = random.Random(0), dict[str, list[list[float]]](), 0.0, time.monotonic()
+    while not found or began + took < end:
+        for name in chance.sample(list(SCALING), len(SCALING)):
+            trainer, world, at_once = SCALING[name]
+            clock = {"class_path": "benchmarks.launch.Clock"}
+            trainings = [_words(root, blocks + 2, trainer, world, clock) for _ in range(at_once)]
+            seconds = _run(trainings, root / "log.txt", world)
+            found.setdefault(name, []).append([statistics.median(column) for column in zip(*seconds, strict=True)])
+        began, took = time.monotonic(), time.monotonic() - began
+    return found
 
 
 def main() -> None:
-    """Both questions; about two minutes on two idle cores."""
+    """Both questions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="of all cases (5)")
-    rounds = parser.parse_args().rounds
-    chance = random.Random(0)
-    about: dict[str, Any] = {
+    parser.add_argument("--rounds", type=int, default=60, help="of costs (60)")
+    parser.add_argument("--seconds", type=float, default=360, help="for everything (360)")
+    options = parser.parse_args()
+    end = time.monotonic() + options.seconds
+    prepare([*_FIT, "-c", "configs/trainer/cpu.yaml"])
+    with tempfile.TemporaryDirectory() as folder:
+        cost = costs(Path(folder), options.rounds)
+        size = (Path(folder) / "run0" / "checkpoints" / "last.ckpt").stat().st_size
+        scale = scaling(Path(folder), end, 12)
+    about = {
         "model": "VAE, configs/vae/vae.yaml",
         "images": "8x8x1",
         "batch per process": BATCH,
-        "threads each": 1,
+        "batches timed": BLOCK,
     }
-    costs: dict[str, list[float]] = {name: [] for name in COSTS}
-    scaling: dict[str, list[float]] = {name: [] for name in SCALING}
-    prepare([*_FIT, "-c", "configs/trainer/cpu.yaml"])
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(rounds):
-            for name in chance.sample(list(COSTS), len(COSTS)):
-                costs[name].append(_train(Path(folder), 1, ["--run.evaluate_every", "0", *COSTS[name]])[0])
-            for name in chance.sample(list(SCALING), len(SCALING)):
-                scaling[name].append(_between_rows(Path(folder), SCALING[name]))
-        size = (Path(folder) / "run0" / "checkpoints" / "last.ckpt").stat().st_size
-    # record() wants one computation's state: only from here on may this process compute.
-    about["load"] = [round(value, 1) for value in os.getloadavg()]
-    record(
-        "launch_cost",
-        costs,
-        "neither",
-        {**about, "times": "processor", "images seen": IMAGES, "checkpoint_bytes": size},
-    )
-    record("launch_scaling", scaling, "one process", about)
-    _add_costs(costs)
+    about |= {"threads each": 1, "load": [round(value, 1) for value in os.getloadavg()]}
+    _record("launch_cost", cost, "neither", {**about, "checkpoint_bytes": size})
+    _record("launch_scaling", scale, "one process", about)
+    _add_costs(cost)
 
 
-def _add_costs(costs: dict[str, list[float]]) -> None:
-    """Milliseconds per 1,000 images, beside the ratios."""
-    path = Path(__file__).parent / "results" / "launch_cost.json"
-    content = read_json(path)
-    for name, times in costs.items():
-        more = [1000 * (a - b) / (IMAGES / 1000) for a, b in zip(times, costs["neither"], strict=True)]
-        content["cases"][name]["added_ms_per_1000_images"] = round(statistics.median(more), 2)
-        content["cases"][name]["added_ms_of_each_round"] = [round(value, 2) for value in more]
-        print(f"{name}: {statistics.median(more):.1f} ms more per 1,000 images")
-    write_json(path, content)
+def _record(name: str, seconds: dict[str, list[list[float]]], reference: str, about: dict[str, Any]) -> None:
+    """Two results, by the clock and by the processor, in one file."""
+    contents = []
+    for place, times in enumerate(("clock", "processor of the first process")):
+        column = {case: [pair[place] for pair in pairs] for case, pairs in seconds.items()}
+        record(name, column, reference, {**about, "times": times})
+        contents.append(read_json(RESULTS / f"{name}.json"))
+    write_json(RESULTS / f"{name}.json", {**contents[1], "clock": contents[0]["cases"]})
+
+
+def _add_costs(cost: dict[str, list[list[float]]]) -> None:
+    """Milliseconds for each row and each checkpoint, beside the ratios."""
+    path = RESULTS / "launch_cost.json"
+    content, added = read_json(path), {}
+    for name, events in (("a row each batch", BLOCK), ("a checkpoint", 1)):
+        for place, times in enumerate(("clock", "processor")):
+            more = [1000 * (a[place] - b[place]) / events for a, b in zip(cost[name], cost[COSTS[0]], strict=True)]
+            mean, error = statistics.mean(more), statistics.stdev(more) / math.sqrt(len(more))
+            added[f"{name}, {times}"] = {"added_ms_each": round(mean, 3), "standard_error": round(error, 3)}
+            print(f"{name}, {times}: {mean:.3f} ms more for each, standard error {error:.3f}")
+    write_json(path, {**content, "added": added})
 
 
 if __name__ == "__main__":

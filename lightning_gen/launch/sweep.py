@@ -1,6 +1,7 @@
 """``lightning-gen sweep``: a sweep file in W&B's format, run without a server.
 
     lightning-gen sweep sweeps/flow_depth.yaml --workers 4
+    lightning-gen sweep sweeps/flow_depth.yaml --set run.images=3200 seed_everything=[0,1]
     lightning-gen sweep sweeps/flow_depth.yaml --workers 64 --slurm --storage postgresql://me@db/sweeps
 
 Trials lie in a storage that all workers share; a worker that dies loses nothing: its trial is taken up again, from the
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("sweep wants Optuna: pip install 'lightning-gen[launch]'")
-    sweep = read_sweep(options.file, options.trials)
+    sweep = read_sweep(options.file, options.trials, options.set)
     if options.dry_run:
         _print_trials(sweep, options.seed)
         return
@@ -64,6 +65,7 @@ def _parser() -> Arguments:
     parser.add_argument("file", type=Path, help="a sweep in W&B's format")
     parser.add_argument("--workers", type=positive, default=1, help="processes that run trials (1)")
     parser.add_argument("--trials", type=positive, help="how many, instead of the file's run_cap")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="parameters unlike the file's")
     parser.add_argument("--seed", type=natural, default=0, help="of the choice of trials (0)")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the sweep's folder lies here (runs)")
     parser.add_argument("--storage", help="URL that all workers reach (SQLite in the sweep's folder)")
@@ -81,6 +83,7 @@ def _parser() -> Arguments:
 def _worker_words(options: Any, url: str) -> list[str]:
     words = ["sweep", str(options.file.absolute()), "--worker", "--storage", url, "--seed", str(options.seed)]
     words += ["--stop", options.stop, "--heartbeat", str(options.heartbeat)]
+    words += ["--set", *options.set] if options.set else []
     return words + (["--trials", str(options.trials)] if options.trials else [])
 
 

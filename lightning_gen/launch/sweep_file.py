@@ -6,6 +6,7 @@ import json
 import math
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,14 @@ def _spelled(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list | bool) or value is None else str(value)
 
 
-def read_sweep(path: Path, cap: int | None = None) -> SweepFile:
+def read_sweep(path: Path, cap: int | None = None, changes: Sequence[str] = ()) -> SweepFile:
     """Read and check a sweep file.
 
     Args:
         path: of the YAML.
         cap: number of trials instead of the file's ``run_cap``.
+        changes: parameters, each ``KEY=VALUE``, or ``KEY=[VALUE, VALUE]`` for one that varies, instead of or beside
+            those of the file.
 
     Raises:
         UserError: whatever the local engine cannot run, in one line that names the key.
@@ -99,6 +102,7 @@ def read_sweep(path: Path, cap: int | None = None) -> SweepFile:
     entries = config.get("parameters")
     if not isinstance(entries, dict) or not entries:
         raise UserError(f"{path}: parameters is {entries}: want a mapping of one argument or more")
+    entries = entries | dict(map(_change, changes))
     try:
         parameters = tuple(parameter(name, spec) for name, spec in entries.items())
     except UserError as error:
@@ -109,6 +113,7 @@ def read_sweep(path: Path, cap: int | None = None) -> SweepFile:
         raise UserError(f"{path}: parameters.{endless[0]} has no end: want values, or whole numbers, for a grid")
     if method != "grid" and cap is None:
         raise UserError(f"{path}: run_cap is missing: want a number of trials for method {method}, or --trials N")
+    config["parameters"] = entries
     decides = [config.get(key) for key in ("method", "metric", "parameters", "command", "program", "early_terminate")]
     return SweepFile(
         path.stem,
@@ -122,6 +127,18 @@ def read_sweep(path: Path, cap: int | None = None) -> SweepFile:
         _stopping(path, config),
         hashlib.sha256(json.dumps([*decides, cap]).encode()).hexdigest()[:16],
     )
+
+
+def _change(text: str) -> tuple[str, dict[str, Any]]:
+    """``KEY=VALUE`` -> the name of a parameter, and what a file would say of it."""
+    name, sign, value = text.partition("=")
+    try:
+        content = yaml.safe_load(value)
+    except yaml.YAMLError:
+        sign = ""
+    if not sign or not name:
+        raise UserError(f"set is {text}: want KEY=VALUE, such as run.images=6400, or KEY=[VALUE, VALUE]")
+    return name, {"values": content} if isinstance(content, list) else {"value": content}
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -86,6 +86,16 @@ def test_grid_is_the_product_and_a_random_search_depends_on_its_seed(tmp_path):
     assert read_sweep(_write(tmp_path, run_cap=3)).points(1) == drawn.points(1)[:3]
 
 
+def test_parameters_can_be_set_without_another_file(tmp_path):
+    path = _write(tmp_path)
+    sweep = read_sweep(path, 3, ["width=5", "run.images=100", "seed=[0, 1]"])
+    assert {p.name: p.values for p in sweep.parameters[1:]} == {"width": (5,), "run.images": (100,), "seed": (0, 1)}
+    assert sweep.digest != read_sweep(path, 3).digest == read_sweep(path, 3, []).digest
+    for wrong in ("width", "=3", "width=[1"):
+        with pytest.raises(UserError, match="want KEY=VALUE"):
+            read_sweep(path, 3, [wrong])
+
+
 def _write(folder, **changes):
     path = folder / "s.yaml"
     path.write_text(yaml.safe_dump({k: v for k, v in {**GOOD, **changes}.items() if v is not None}))
