@@ -1,6 +1,7 @@
 """What do a row of metrics and a checkpoint cost a training, and how do two processes scale on two cores?
 
-    python -m benchmarks.launch         # prints tables, writes results/launch_cost.json, launch_scaling.json
+    python -m benchmarks.launch cost       # prints tables, writes results/launch_cost.json
+    python -m benchmarks.launch scaling    # and results/launch_scaling.json
 
 The VAE on digits, whose step is so small that costs show. Processes are forked after all imports, on one thread each,
 and what is timed are blocks of 20 batches in the middle of a training, by the clock and as processor time, which other
@@ -127,40 +128,41 @@ def costs(root: Path, rounds: int) -> dict[str, list[list[float]]]:
 
 def scaling(root: Path, end: float, blocks: int) -> dict[str, list[list[float]]]:
     """[clock, processor] seconds of a block, the median of each training; rounds until the clock shows `end`."""
-    chance, found, took, began = random.Random(0), dict[str, list[list[float]]](), 0.0, time.monotonic()
-    while not found or began + took < end:
+    chance, took, began = random.Random(0), 0.0, time.monotonic()
+    found: dict[str, list[list[float]]] = {name: [] for name in SCALING}
+    while not took or began + took < end:
         for name in chance.sample(list(SCALING), len(SCALING)):
             trainer, world, at_once = SCALING[name]
             clock = {"class_path": "benchmarks.launch.Clock"}
             trainings = [_words(root, blocks + 2, trainer, world, clock) for _ in range(at_once)]
             seconds = _run(trainings, root / "log.txt", world)
-            found.setdefault(name, []).append([statistics.median(column) for column in zip(*seconds, strict=True)])
+            found[name].append([statistics.median(column) for column in zip(*seconds, strict=True)])
         began, took = time.monotonic(), time.monotonic() - began
     return found
 
 
 def main() -> None:
-    """Both questions."""
+    """One of the questions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["cost", "scaling"])
     parser.add_argument("--rounds", type=int, default=60, help="of costs (60)")
-    parser.add_argument("--seconds", type=float, default=360, help="for everything (360)")
+    parser.add_argument("--seconds", type=float, default=360, help="for rounds of scaling (360)")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
+    about = {"model": "VAE, configs/vae/vae.yaml", "images": "8x8x1", "batch per process": BATCH}
+    about |= {"batches timed": BLOCK, "threads each": 1}
     prepare([*_FIT, "-c", "configs/trainer/cpu.yaml"])
     with tempfile.TemporaryDirectory() as folder:
-        cost = costs(Path(folder), options.rounds)
-        size = (Path(folder) / "run0" / "checkpoints" / "last.ckpt").stat().st_size
-        scale = scaling(Path(folder), end, 12)
-    about = {
-        "model": "VAE, configs/vae/vae.yaml",
-        "images": "8x8x1",
-        "batch per process": BATCH,
-        "batches timed": BLOCK,
-    }
-    about |= {"threads each": 1, "load": [round(value, 1) for value in os.getloadavg()]}
-    _record("launch_cost", cost, "neither", {**about, "checkpoint_bytes": size})
-    _record("launch_scaling", scale, "one process", about)
-    _add_costs(cost)
+        if options.what == "cost":
+            seconds = costs(Path(folder), options.rounds)
+            about["checkpoint_bytes"] = (Path(folder) / "run0" / "checkpoints" / "last.ckpt").stat().st_size
+        else:
+            seconds = scaling(Path(folder), end, 6)
+    about["load"] = [round(value, 1) for value in os.getloadavg()]
+    reference = COSTS[0] if options.what == "cost" else "one process"
+    _record(f"launch_{options.what}", seconds, reference, about)
+    if options.what == "cost":
+        _add_costs(seconds)
 
 
 def _record(name: str, seconds: dict[str, list[list[float]]], reference: str, about: dict[str, Any]) -> None:
