@@ -7,7 +7,7 @@
 A step is the loss of one batch in memory, backward and Adam. Glow: steps of activation norm, a 1x1 convolution by LU
 and an affine coupling with the same 3x3-1x1-3x3 network. normflows' base has a scale and shift per level where ours has
 a coupling, whose network is work that normflows does not do; FrEIA's `AllInOneBlock` has rotations that do not learn,
-and no factoring out. `MAF` and `autoregressive NSF` are masked networks, `NSF` is couplings; splines have 8 bins.
+and no factoring out. MAF and autoregressive NSF have masked networks, coupling NSF has plain ones; splines have 8 bins.
 normflows trains its autoregressive maps by the slow pass, so it is left out there; its couplings have residual networks
 of three hidden layers, not two.
 """
@@ -169,36 +169,39 @@ def _coupling_net(a: int, b: int) -> nn.Module:
     return nn.Sequential(nn.Linear(a, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, b))
 
 
-def vector_flows() -> dict[str, nn.Module]:
+def vector_flows() -> dict[str, dict[str, nn.Module]]:
+    """Model -> library -> flow."""
     made, mlp = partial(MADE, width=HIDDEN), partial(MLPConditioner, width=HIDDEN)
     masked = {"hidden_features": HIDDEN, "num_blocks": 1, "use_residual_blocks": False}
     spline = {"num_bins": 8, "tails": "linear", "tail_bound": 4.0}
-    mask = torch.arange(DIM) % 2
+    hidden, mask = (HIDDEN, HIDDEN), torch.arange(DIM) % 2
     return {
-        "MAF, ours": _Vectors(AutoregressiveStack(DIM, 0, made, layers=LAYERS)),
-        "MAF, nflows": _nflows(lambda i: transforms.MaskedAffineAutoregressiveTransform(DIM, **masked)),
-        "MAF, zuko": _Peer(zuko.flows.MAF(DIM, transforms=LAYERS, hidden_features=(HIDDEN, HIDDEN))),
-        "autoregressive NSF, ours": _Vectors(AutoregressiveStack(DIM, 0, made, RationalQuadratic, LAYERS)),
-        "autoregressive NSF, nflows": _nflows(
-            lambda i: transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(DIM, **masked, **spline)
-        ),
-        "autoregressive NSF, zuko": _Peer(
-            zuko.flows.NSF(DIM, bins=8, transforms=LAYERS, hidden_features=(HIDDEN, HIDDEN))
-        ),
-        "NSF, ours": _Vectors(VectorRealNVP(DIM, 0, mlp, RationalQuadratic, LAYERS)),
-        "NSF, nflows": _nflows(
-            lambda i: transforms.PiecewiseRationalQuadraticCouplingTransform(
-                (mask + i) % 2,
-                lambda a, b: _Plain(_coupling_net(a, b)),
-                **spline,
-            )
-        ),
-        "NSF, zuko": _Peer(zuko.flows.NSF(DIM, bins=8, transforms=LAYERS, hidden_features=(HIDDEN, HIDDEN), passes=2)),
-        "NSF, normflows": _Normflows(
-            lambda i: normflows.flows.CoupledRationalQuadraticSpline(
-                DIM, 1, HIDDEN, num_bins=8, tail_bound=4, reverse_mask=bool(i % 2)
-            )
-        ),
+        "maf": {
+            "ours": _Vectors(AutoregressiveStack(DIM, 0, made, layers=LAYERS)),
+            "nflows": _nflows(lambda i: transforms.MaskedAffineAutoregressiveTransform(DIM, **masked)),
+            "zuko": _Peer(zuko.flows.MAF(DIM, transforms=LAYERS, hidden_features=hidden)),
+        },
+        "autoregressive_nsf": {
+            "ours": _Vectors(AutoregressiveStack(DIM, 0, made, RationalQuadratic, LAYERS)),
+            "nflows": _nflows(
+                lambda i: transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(DIM, **masked, **spline)
+            ),
+            "zuko": _Peer(zuko.flows.NSF(DIM, bins=8, transforms=LAYERS, hidden_features=hidden)),
+        },
+        "coupling_nsf": {
+            "ours": _Vectors(VectorRealNVP(DIM, 0, mlp, RationalQuadratic, LAYERS)),
+            "nflows": _nflows(
+                lambda i: transforms.PiecewiseRationalQuadraticCouplingTransform(
+                    (mask + i) % 2, lambda a, b: _Plain(_coupling_net(a, b)), **spline
+                )
+            ),
+            "zuko": _Peer(zuko.flows.NSF(DIM, bins=8, transforms=LAYERS, hidden_features=hidden, passes=2)),
+            "normflows": _Normflows(
+                lambda i: normflows.flows.CoupledRationalQuadraticSpline(
+                    DIM, 1, HIDDEN, num_bins=8, tail_bound=4, reverse_mask=bool(i % 2)
+                )
+            ),
+        },
     }
 
 
@@ -214,14 +217,15 @@ class _Plain(nn.Module):
 
 
 def vectors(repeats: int) -> None:
-    x, flows = torch.randn(ROWS, DIM), vector_flows()
-    steps = {name: step(partial(_nll, flow, x), flow) for name, flow in flows.items()}
-    about = {"entries": DIM, "batch": ROWS, "layers": LAYERS, "hidden": HIDDEN}
-    about |= {"parameters": {name: _parameters(flow) for name, flow in flows.items()}}
-    record("flow_vectors_step", interleave(steps, repeats), "MAF, ours", about)
-    with torch.no_grad():
-        draws = {name: partial(_draw, flow.eval()) for name, flow in flows.items()}
-        record("flow_vectors_sample", interleave(draws, max(3, repeats // 8), 1), "MAF, ours", about)
+    x = torch.randn(ROWS, DIM)
+    for model, flows in vector_flows().items():
+        steps = {library: step(partial(_nll, flow, x), flow) for library, flow in flows.items()}
+        about = {"entries": DIM, "batch": ROWS, "layers": LAYERS, "hidden": HIDDEN}
+        about |= {"parameters": {library: _parameters(flow) for library, flow in flows.items()}}
+        record(f"flow_{model}_step", interleave(steps, repeats), "ours", about)
+        with torch.no_grad():
+            draws = {library: partial(_draw, flow.eval()) for library, flow in flows.items()}
+            record(f"flow_{model}_sample", interleave(draws, max(5, repeats // 4), 1), "ours", about)
 
 
 def _nll(flow: Any, x: Tensor) -> Tensor:

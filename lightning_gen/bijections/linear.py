@@ -183,13 +183,13 @@ class InvertibleConv(Bijection):
         self.log_scale = nn.Parameter(upper.diagonal().abs().log())
 
     def _factors(self) -> tuple[Tensor, Tensor]:
-        lower = self.lower.tril(-1) + torch.eye(len(self.sign), device=self.sign.device, dtype=self.lower.dtype)
-        return lower, self.upper.triu(1) + torch.diag(self.sign * self.log_scale.exp())
+        """L without its diagonal of ones, and U + diag(s)."""
+        return self.lower.tril(-1), self.upper.triu(1) + torch.diag(self.sign * self.log_scale.exp())
 
     def weight(self) -> Tensor:
         """W (C, C)."""
         lower, upper = self._factors()
-        return self.permutation @ lower @ upper
+        return self.permutation @ torch.addmm(upper, lower, upper)
 
     def inverse_weight(self) -> Tensor:
         """(C, C), from two triangular systems of C columns: cheaper than those of all pixels, which a convolution then
@@ -226,7 +226,7 @@ class NormedConv(Bijection):
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         norm = self.norm
         norm.prepare(x)
-        log_det = (norm.log_scale.sum() + self.conv.log_scale.sum()) * x[0, 0].numel()
+        log_det = (norm.log_scale + self.conv.log_scale).sum() * x[0, 0].numel()
         with full_precision(x):
             weight = self.conv.weight() * norm.log_scale.exp()
             return _mix(x, weight, weight @ norm.bias), log_det.expand(len(x))

@@ -60,7 +60,7 @@ class Affine(Univariate):
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self._split(raw)
-        return x * log_scale.exp() + shift, log_scale
+        return torch.addcmul(shift, x, log_scale.exp()), log_scale
 
     def inverse(self, y: Tensor, raw: Tensor) -> Tensor:
         log_scale, shift = self._split(raw)
