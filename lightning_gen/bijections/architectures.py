@@ -13,6 +13,7 @@ from lightning_gen.bijections.linear import ActNorm, NormedConv, Scaling
 from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
 from lightning_gen.bijections.patches import AutoregressivePatches, Patches, PatchNet
 from lightning_gen.bijections.planar import Planar, Radial
+from lightning_gen.bijections.residual import Exact, LogDeterminant, Residual
 from lightning_gen.bijections.reversible import Stored
 from lightning_gen.bijections.sylvester import Basis, Orthogonal, Sylvester
 from lightning_gen.bijections.univariate import Additive, Affine, Univariate
@@ -27,6 +28,7 @@ __all__ = [
     "PlanarStack",
     "RadialStack",
     "RealNVP",
+    "ResidualStack",
     "SylvesterStack",
     "TarFlow",
     "VectorRealNVP",
@@ -301,6 +303,33 @@ class AutoregressiveStack(Compose):
         norms = (lambda: ()) if norm is None else (lambda: (norm(dim),))
         stack = [(MaskedAutoregressive(dim, made, univariate()), *norms(), Reverse()) for _ in _layers(layers)]
         super().__init__(*(layer for group in stack for layer in group))
+
+
+@final
+class ResidualStack(Compose):
+    """`layers` residual maps of vectors with activation norms around them (Chen et al. 2019).
+
+    Args:
+        dim: D.
+        context_dim: K; 0: no context.
+        net: see `lightning_gen.bijections.residual.Contraction`; called with (D, K).
+        log_det: how log|det| is found: `lightning_gen.bijections.residual.Exact`, or `Roulette` for long vectors.
+        layers: number of maps, 1 or more.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        net: Callable[[int, int], nn.Module],
+        log_det: Callable[[], LogDeterminant] = Exact,
+        layers: int = 8,
+    ) -> None:
+        stack = [(ActNorm(dim), Residual(net(dim, context_dim), log_det())) for _ in _layers(layers)]
+        super().__init__(*(layer for pair in stack for layer in pair), ActNorm(dim))
 
 
 @final

@@ -14,6 +14,7 @@ from lightning_gen.bijections.architectures import (
     PlanarStack,
     RadialStack,
     RealNVP,
+    ResidualStack,
     SylvesterStack,
     TarFlow,
     VectorRealNVP,
@@ -25,12 +26,14 @@ from lightning_gen.bijections.linear import ActNorm, BatchNorm, InvertibleConv, 
 from lightning_gen.bijections.mixture import MixtureOfLogistics
 from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
 from lightning_gen.bijections.patches import AutoregressivePatches, Patches
+from lightning_gen.bijections.residual import Exact, Roulette
 from lightning_gen.bijections.reversible import Reversible, Stored
 from lightning_gen.bijections.sylvester import Householder, Orthogonal, Triangular
 from lightning_gen.bijections.univariate import Additive, Affine, RationalQuadratic
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.conditioner import ConvConditioner, GlowConditioner, MLPConditioner
+from lightning_gen.nets.lipschitz import LipschitzMLP
 from lightning_gen.nets.made import MADE
 from lightning_gen.nets.patch_transformer import PatchTransformer
 
@@ -45,6 +48,10 @@ def _mlp(a, k, b):
 
 def _made(a, k, b):
     return MADE(a, k, b, width=12)
+
+
+def _contraction(d, k):
+    return LipschitzMLP(d, k, width=12)
 
 
 def _glow(a, b):
@@ -107,6 +114,8 @@ CASES = {
     "autoregressive, splines": (lambda: AutoregressiveStack(5, 3, _made, RationalQuadratic), (5,), True),
     "autoregressive, alone": (lambda: AutoregressiveStack(5, 0, _made), (5,), False),
     "inverted": (lambda: Inverted(5, 3, lambda d, k: AutoregressiveStack(d, k, _made)), (5,), True),
+    "residual": (lambda: ResidualStack(5, 3, _contraction, layers=2), (5,), True),
+    "residual, roulette": (lambda: ResidualStack(5, 0, _contraction, Roulette, layers=2), (5,), False),
     "autoregressive of pictures": (
         lambda: OfVectors(ImageSpec(1, 2, 2, 17), 0, lambda d, k: AutoregressiveStack(d, k, _made)),
         (1, 2, 2),
@@ -313,6 +322,43 @@ def test_components_of_a_mixture_part():
     assert not torch.isclose(raw.grad[0, 2], raw.grad[0, 3])
 
 
+def _residual(log_det, scale):
+    """With weights so large that all of them are scaled down: the map is as far from the identity as may be."""
+    torch.manual_seed(0)
+    flow = ResidualStack(3, 0, _contraction, log_det, layers=1).double()
+    for p in flow.parameters():
+        nn.init.normal_(p, 0.0, scale)
+    for module in flow.modules():
+        if isinstance(module, ActNorm):
+            module.is_set = True
+    return flow
+
+
+@torch.no_grad()
+def test_the_estimated_log_determinant_of_a_residual_flow_has_no_bias():
+    """In training; in eval mode there is no estimate."""
+    exact, estimate = _residual(Exact, 2.0), _residual(lambda: Roulette(1, 0.6), 2.0)
+    x = torch.randn(1, 3, dtype=torch.float64)
+    value = exact(x)[1]
+    draws = torch.cat([estimate(x.expand(50, -1))[1] for _ in range(2000)]).view(2000, 50).mean(1)
+    error = draws.std() / len(draws) ** 0.5
+    assert 0 < error < 0.05
+    assert (draws.mean() - value).abs() < 4 * error
+    assert torch.equal(estimate.eval()(x)[1], value)
+
+
+def test_a_strong_residual_flow_inverts_and_its_inverse_has_a_gradient():
+    flow = _residual(Exact, 2.0)
+    x = torch.randn(20, 3, dtype=torch.float64)
+    z, log_det = flow(x)
+    assert log_det.abs().max() > 0.5
+    torch.testing.assert_close(flow.inverse(z), x, atol=1e-10, rtol=0)
+    assert torch.autograd.gradcheck(flow.inverse, (z[:3].detach().requires_grad_(),))
+    single = _residual(Exact, 2.0).float()
+    again = single.inverse(single(x.float())[0])
+    torch.testing.assert_close(again, x.float(), atol=2e-4, rtol=0)
+
+
 def test_a_channel_that_never_changes_stays_finite():
     z, log_det = ActNorm(1)(torch.zeros(4, 1, 2, 2))
     assert z.isfinite().all()
@@ -346,6 +392,9 @@ def test_bad_splines_are_refused_in_one_line(arguments):
         (lambda: Logit(0.5), "bijection.alpha is 0.5: want above 0, below 0.5"),
         (lambda: MixtureOfLogistics(0), "transform.components is 0: want 1 or more"),
         (lambda: Patches((1, 7, 8), 2), "bijection.patch is 2: want a divisor of 7 and 8 pixels"),
+        (lambda: Roulette(terms=0), "log_det.terms is 0: want 1 or more"),
+        (lambda: Roulette(go_on=1.0), "log_det.go_on is 1.0: want above 0, below 1"),
+        (lambda: LipschitzMLP(2, coefficient=1.0), "net.coefficient is 1.0: want above 0, below 1"),
         (partial(PatchTransformer, 4, 3, 0, 6, layers=0), "net.layers is 0: want 1 or more"),
         (partial(PatchTransformer, 4, 3, 0, 6, width=9), "net.width is 9: want a multiple of 4 heads"),
     ],

@@ -1,0 +1,94 @@
+"""Networks that move no two points apart by more than a share of their distance: x + g(x) can then be undone."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, softplus
+
+from lightning_gen.errors import UserError, check_counts
+
+__all__ = ["LipschitzMLP", "spectral_bound"]
+
+
+def spectral_bound(weight: Tensor, squarings: int = 5) -> Tensor:
+    """At least the largest singular value of `weight` (O, I), and at most n^(1 / 2^(squarings + 2)) times that, n the
+    smaller of O and I: by the Frobenius norm of a power of W'W (Gram iteration, Delattre et al. 2023, Algorithm 1). A
+    power iteration would come from below, and promise nothing."""
+    gram = weight @ weight.mT if len(weight) < weight.shape[1] else weight.mT @ weight
+    tiny = torch.finfo(gram.dtype).tiny
+    log_norm = gram.new_zeros(())
+    for _ in range(squarings):
+        norm = gram.norm() + tiny
+        log_norm = 2.0 * (log_norm + norm.log())
+        gram = gram / norm
+        gram = gram @ gram
+    return ((log_norm + (gram.norm() + tiny).log()) / 2.0 ** (squarings + 1)).exp()
+
+
+@final
+class LipschitzMLP(nn.Module):
+    """x (B, D) and a context (B, K) -> g(x) (B, D) with |g(x) - g(y)| <= `coefficient` |x - y|: weights are scaled down
+    where their spectral norm is too large, with LipSwish between them (Chen et al. 2019, Section 3.3).
+
+    Args:
+        dim: D.
+        context_dim: K; 0: no context.
+        width: of the hidden layers.
+        layers: hidden layers, 1 or more.
+        coefficient: above 0, below 1.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(
+        self, dim: int, context_dim: int = 0, width: int = 64, layers: int = 2, coefficient: float = 0.95
+    ) -> None:
+        super().__init__()
+        check_counts("net", width=width, layers=layers)
+        if not 0 < coefficient < 1:
+            raise UserError(f"net.coefficient is {coefficient}: want above 0, below 1")
+        sizes = [dim, *[width] * layers, dim]
+        linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        self.weights = nn.ParameterList(layer.weight for layer in linears)
+        self.biases = nn.ParameterList(layer.bias for layer in linears)
+        self.context = nn.Linear(context_dim, width, bias=False) if context_dim else None
+        # LipSwish is x sigmoid(b x) / 1.1 with b = softplus(this), 0.5 at first.
+        self.sharpness = nn.Parameter(torch.full((layers,), 0.5).expm1().log())
+        self.share = coefficient ** (1.0 / len(linears))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self._walk(x, context, self._scaled())[0]
+
+    def linearised(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """g(x) (B, D), and the map of directions t (B, M, D) to their images J t, J the Jacobian dg/dx of each row."""
+        weights = self._scaled()
+        g, slopes = self._walk(x, context, weights)
+
+        def push(t: Tensor) -> Tensor:
+            for weight, slope in zip(weights, slopes, strict=False):
+                t = linear(t, weight) * slope[:, None]
+            return linear(t, weights[-1])
+
+        return g, push
+
+    def _scaled(self) -> list[Tensor]:
+        return [w * (self.share / spectral_bound(w).clamp(min=self.share)) for w in self.weights]
+
+    def _walk(self, x: Tensor, context: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """g(x), and the slope of every activation (B, width)."""
+        slopes = []
+        for i, (weight, bias) in enumerate(zip(weights, self.biases, strict=True)):
+            x = linear(x, weight, bias)
+            if i == len(weights) - 1:
+                break
+            if self.context is not None and i == 0:
+                x = x + self.context(context)
+            bx = softplus(self.sharpness[i]) * x
+            gate = bx.sigmoid() / 1.1
+            slopes.append(gate * (1.0 + bx * (1.0 - 1.1 * gate)))
+            x = x * gate
+        return x, slopes
