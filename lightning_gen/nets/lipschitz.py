@@ -17,15 +17,20 @@ def spectral_bound(weight: Tensor, squarings: int = 5) -> Tensor:
     """At least the largest singular value of `weight` (O, I), and at most n^(1 / 2^(squarings + 2)) times that, n the
     smaller of O and I: by the Frobenius norm of a power of W'W (Gram iteration, Delattre et al. 2023, Algorithm 1). A
     power iteration would come from below, and promise nothing."""
-    gram = weight @ weight.mT if len(weight) < weight.shape[1] else weight.mT @ weight
-    tiny = torch.finfo(gram.dtype).tiny
-    log_norm = gram.new_zeros(())
-    for _ in range(squarings):
-        norm = gram.norm() + tiny
-        log_norm = 2.0 * (log_norm + norm.log())
-        gram = gram / norm
-        gram = gram @ gram
-    return ((log_norm + (gram.norm() + tiny).log()) / 2.0 ** (squarings + 1)).exp()
+    tall = weight if len(weight) >= weight.shape[1] else weight.mT
+    with torch.no_grad():
+        tiny = torch.finfo(weight.dtype).tiny
+        gram, log_bound = tall.mT @ tall, weight.new_zeros(())
+        slope = tall
+        for i in range(squarings + 1):
+            gram = gram @ gram if i else gram
+            norm = gram.norm() + tiny
+            log_bound += norm.log() / 2.0 ** (i + 1)
+            gram = gram / norm
+            slope = slope @ gram
+        # The bound grows like its argument, so it is the product with its gradient, W (W'W)^(2m - 1) but for a factor.
+        slope *= log_bound.exp() / ((tall * slope).sum() + tiny)
+    return (tall * slope).sum()
 
 
 @final
@@ -80,14 +85,14 @@ class LipschitzMLP(nn.Module):
 
     def _walk(self, x: Tensor, context: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """g(x), and the slope of every activation (B, width)."""
-        slopes = []
+        slopes, sharpness = [], softplus(self.sharpness)
         for i, (weight, bias) in enumerate(zip(weights, self.biases, strict=True)):
             x = linear(x, weight, bias)
             if i == len(weights) - 1:
                 break
             if self.context is not None and i == 0:
                 x = x + self.context(context)
-            bx = softplus(self.sharpness[i]) * x
+            bx = sharpness[i] * x
             gate = bx.sigmoid() / 1.1
             slopes.append(gate * (1.0 + bx * (1.0 - 1.1 * gate)))
             x = x * gate

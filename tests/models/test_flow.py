@@ -7,7 +7,15 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_gen.bijections.architectures import NICE, AutoregressiveStack, Glow, OfVectors, RealNVP, TarFlow
+from lightning_gen.bijections.architectures import (
+    NICE,
+    AutoregressiveStack,
+    Glow,
+    OfVectors,
+    RealNVP,
+    ResidualStack,
+    TarFlow,
+)
 from lightning_gen.bijections.linear import ActNorm
 from lightning_gen.bijections.mixture import MixtureOfLogistics
 from lightning_gen.bijections.univariate import RationalQuadratic
@@ -17,6 +25,7 @@ from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
 from lightning_gen.nets.condition import Label, Unconditional
 from lightning_gen.nets.conditioner import ConvConditioner, MLPConditioner
+from lightning_gen.nets.lipschitz import LipschitzMLP
 from lightning_gen.nets.made import MADE
 from lightning_gen.nets.patch_transformer import PatchTransformer
 
@@ -29,6 +38,7 @@ CASES = {
     "rq_nsf": partial(Glow, conditioner=CONV, steps=2, univariate=RationalQuadratic),
     "flowpp": partial(Glow, conditioner=CONV, steps=2, univariate=MixtureOfLogistics),
     "maf": partial(OfVectors, flow=partial(AutoregressiveStack, net=partial(MADE, width=12))),
+    "residual": partial(OfVectors, flow=partial(ResidualStack, net=partial(LipschitzMLP, width=12), layers=2)),
     "tarflow": partial(TarFlow, net=partial(PatchTransformer, width=8, layers=1, heads=2), layers=2),
 }
 

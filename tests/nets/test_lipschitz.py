@@ -43,3 +43,9 @@ def test_the_linear_map_is_the_jacobian(context_dim):
     torch.testing.assert_close(value, net(x, context))
     jacobian = torch.autograd.functional.jacobian(lambda x: net(x, context)[0], x)[:, 0]
     torch.testing.assert_close(push(torch.eye(3, dtype=torch.float64)[None])[0].mT, jacobian)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 5)], ids=str)
+def test_the_bound_has_its_gradient(shape):
+    weight = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda w: spectral_bound(w, 3), (weight,))
