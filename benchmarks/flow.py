@@ -5,7 +5,8 @@
     python -m benchmarks.flow reversible [--repeats 10]   # Glow at K = 4, 8, 16, activations stored or found again
 
 A step is the loss of one batch in memory, backward and Adam. Glow: steps of activation norm, a 1x1 convolution by LU
-and an affine coupling with the same 3x3-1x1-3x3 network. normflows' base has a scale and shift per level where ours has
+and an affine coupling with the same 3x3-1x1-3x3 network; ours has its channels last in memory, normflows is timed both
+ways. normflows' base has a scale and shift per level where ours has
 a coupling, whose network is work that normflows does not do; FrEIA's `AllInOneBlock` has rotations that do not learn,
 and no factoring out. MAF and autoregressive NSF have masked networks, coupling NSF has plain ones; splines have 8 bins.
 normflows trains its autoregressive maps by the slow pass, so it is left out there; its couplings have residual networks
@@ -90,6 +91,7 @@ def glow(repeats: int) -> None:
     image = torch.randint(SPEC.levels, (BATCH, *SPEC.shape), dtype=torch.uint8)
     flow, peer, other = ours(), glow_of_normflows(), glow_of_freia()
     last = image.to(memory_format=torch.channels_last)
+    peer_last = glow_of_normflows().to(memory_format=torch.channels_last)
 
     def dequantized() -> Tensor:
         return (image + torch.rand(image.shape)) / SPEC.levels
@@ -101,6 +103,9 @@ def glow(repeats: int) -> None:
     cases = {
         "ours": step(lambda: -flow.log_prob(last).mean(), flow),
         "normflows": step(lambda: peer.forward_kld(dequantized()), peer),
+        "normflows, channels last": step(
+            lambda: peer_last.forward_kld(dequantized().to(memory_format=torch.channels_last)), peer_last
+        ),
         "FrEIA": step(freia, other),
     }
     sizes = {"ours": flow, "normflows": peer, "FrEIA": other}

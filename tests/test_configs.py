@@ -83,15 +83,8 @@ def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     monkeypatch.setattr("lightning_gen.callbacks.evaluate.Evaluate._measure", lambda *_: None)
     if not (SHARED / data).is_dir():
         pytest.skip(f"no {SHARED / data}: real pictures are not here")
-    arguments = [
-        "-c",
-        str(config),
-        *FEWER.get(_name(config), []),
-        "-c",
-        "tests/pictures.yaml",
-        "--data.init_args.root",
-        str(SHARED / data),
-    ]
+    arguments = ["-c", str(config), *FEWER.get(_name(config), []), "-c", "tests/pictures.yaml"]
+    arguments += ["--data.init_args.root", str(SHARED / data)]
     few = ["--run.images", "8", "--run.rate_images", "4", "--data.init_args.size", str(side)]
     fit([*arguments, "--run.root", str(tmp_path), "--run.name", "x", *few, *QUIET, *NO_DISTANCES])
     module = load_module(tmp_path / "x" / "checkpoints" / "last.ckpt")
