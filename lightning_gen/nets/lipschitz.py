@@ -61,8 +61,8 @@ class LipschitzMLP(nn.Module):
         self.weights = nn.ParameterList(layer.weight for layer in linears)
         self.biases = nn.ParameterList(layer.bias for layer in linears)
         self.context = nn.Linear(context_dim, width, bias=False) if context_dim else None
-        # LipSwish is x sigmoid(b x) / 1.1 with b = softplus(this), 3.0 at first. With 0.5, as in the paper, g is so nearly
-        # linear that 300 steps on eight Gaussians taught it nothing (5.89 bits/dim; with 3.0: 5.05).
+        # LipSwish is x sigmoid(b x) / 1.1 with b = softplus(this), about 3 at first. With 0.5, as in the paper, g is so
+        # nearly linear that 300 steps on eight Gaussians taught it nothing (5.89 bits/dim; with 3: 5.05).
         self.sharpness = nn.Parameter(torch.full((layers,), 3.0))
         self.share = coefficient ** (1.0 / len(linears))
 
