@@ -219,6 +219,8 @@ class LikelihoodModule(GenerativeModule):
 
     #: what `log_prob` is: "exact"; "dequantized" and "elbo" are stochastic lower bounds
     bound: ClassVar[Bound]
+    #: what the newest training batch cost, bits/dim, a scalar
+    newest: Tensor
 
     def __init__(self, spec: ImageSpec, optimizer: OptimizerFactory, schedule: Schedule | None = None) -> None:
         super().__init__(spec, schedule)
@@ -245,11 +247,24 @@ class LikelihoodModule(GenerativeModule):
     @final
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.apply_schedule()
-        nats = self.objective(batch["image"], condition_of(batch)).mean()
-        self.log("train/bits_per_dim", self.to_bits(nats.detach()), prog_bar=True, batch_size=len(batch["image"]))
-        self.count(batch)
         # Descend in bits/dim: gradients, and so clipping thresholds, keep their size across resolutions.
-        return self.to_bits(nats)
+        bits = self.to_bits(self.objective(batch["image"], condition_of(batch)).mean())
+        self.newest = bits.detach()
+        self.count(batch)
+        # `log` costs as much as a small layer, so it is called where loggers write a row, and at the end.
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (self.trainer.global_step + 1) % every == 0:
+            self.log_newest()
+        return bits
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.should_stop:
+            self.log_newest()
+
+    @final
+    def log_newest(self) -> None:
+        """Log the bits/dim of the newest training batch."""
+        self.log("train/bits_per_dim", self.newest, on_step=True, on_epoch=False, prog_bar=True)
 
     @final
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
