@@ -20,7 +20,7 @@ def run(*words: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     "words",
-    [["vae"], ["flow"], ["pixelcnn"], ["gan"], ["vae", "--trainer", "fsdp_sim"], ["vae", "--shards"]],
+    [["vae"], ["flow"], ["pixelcnn"], ["gan"], ["vae", "--trainer", "fsdp_sim", "--shards"]],
     ids=" ".join,
 )
 def test_killed_twice_and_resumed_is_never_stopped(words):
