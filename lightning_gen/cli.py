@@ -18,6 +18,7 @@ COMMANDS = {
     "denoise": ("lightning_gen.tasks.denoise", "noise taken off, beside a median filter"),
     "encode": ("lightning_gen.tasks.encode", "a table of codes, and what they keep beside PCA"),
     "latent": ("lightning_gen.tasks.latent", "pictures of the latent space: map, manifold, interpolation"),
+    "directions": ("lightning_gen.tasks.directions", "strips along what a first layer finds, a class or an attribute"),
     "cluster": ("lightning_gen.tasks.cluster", "clusters of codes held against the labels"),
     "score": ("lightning_gen.tasks.score", "how surprising each image is; outliers"),
     "density": ("lightning_gen.tasks.density", "a picture of a model's density over a plane, beside the true one"),

@@ -1,7 +1,6 @@
 """Draw images from a trained run: a grid as PNG; by label, truncated, by seed; ways between noises as strips or GIF."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,11 +13,9 @@ from lightning_gen.evaluation import BLOCK, sample_block
 from lightning_gen.files import atomic_write, write_png
 from lightning_gen.images import grid
 from lightning_gen.loading import checkpoint_path, load_module
+from lightning_gen.tasks.vectors import condition_rows, draw_vectors, painter, truncated_normal
 
-__all__ = ["main", "slerp", "truncated_normal"]
-
-Draw = Callable[[int, Generator], Tensor]
-Paint = Callable[[Tensor, Batch | None], Tensor]
+__all__ = ["main", "slerp"]
 
 
 @torch.no_grad()
@@ -122,33 +119,14 @@ def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
     """uint8 (ways, steps, C, H, W): each way has one label, drawn or given, and two ends."""
     count, generator = options.interpolate, torch.Generator().manual_seed(options.seed)
     condition = _labels(options, 0, count)
-    if isinstance(module, NoiseModule):
-        if condition is None:
-            condition = module.draw_condition(count, generator)
-        bound = options.truncation or float("inf")
-        ends = options.temperature * truncated_normal(2 * count, module.latent_dim, bound, generator)
-        paint: Paint = module.paint
-    else:
-        assert isinstance(module, StochasticLatentModule)
-        if condition is None and module.condition_keys:
-            raise UserError(
-                f"--interpolate {count} given: {type(module).__name__} has a condition, want --label with it"
-            )
-        doubled = None if condition is None else {k: torch.cat([v, v]) for k, v in condition.items()}
-        ends, paint = module.draw_prior(2 * count, doubled, options.temperature, generator), module.decode
+    condition = condition_rows(module, count, condition, generator)
+    doubled = None if condition is None else {key: torch.cat([value, value]) for key, value in condition.items()}
+    bound, paint = options.truncation or float("inf"), painter(module)
+    ends = draw_vectors(module, 2 * count, doubled, generator, options.temperature, bound)
     share = torch.linspace(0.0, 1.0, options.steps)
     line = torch.stack([slerp(ends[:count], ends[count:], float(s)) for s in share], 1)
     painted = [paint(step, condition) for step in line.unbind(1)]
     return torch.stack(painted, 1)
-
-
-def truncated_normal(n: int, dims: int, bound: float, generator: Generator) -> Tensor:
-    """float32 (n, dims), standard normal given that no component is larger than `bound` in size: what redrawing the
-    larger ones gives (Brock et al. 2019, Section 3.1), here by the inverse of the distribution function."""
-    below = torch.special.ndtr(torch.tensor(-bound, dtype=torch.float64))
-    uniform = torch.rand(n, dims, generator=generator, dtype=torch.float64)
-    inside = below + (1 - 2 * below) * uniform.clamp(1e-12, 1 - 1e-12)
-    return torch.special.ndtri(inside).float()
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:

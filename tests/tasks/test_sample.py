@@ -5,7 +5,8 @@ import torch
 from PIL import Image
 
 from lightning_gen.cli import main
-from lightning_gen.tasks.sample import slerp, truncated_normal
+from lightning_gen.tasks.sample import slerp
+from lightning_gen.tasks.vectors import truncated_normal
 
 TINY = [f"--model.init_args.{net}.init_args.width=4" for net in ("generator", "discriminator")]
 
