@@ -6,11 +6,11 @@
 
 A step is the loss of one batch in memory, backward and Adam. Glow: steps of activation norm, a 1x1 convolution by LU
 and an affine coupling with the same 3x3-1x1-3x3 network; ours has its channels last in memory, normflows is timed both
-ways. normflows' base has a scale and shift per level where ours has
-a coupling, whose network is work that normflows does not do; FrEIA's `AllInOneBlock` has rotations that do not learn,
-and no factoring out. MAF and autoregressive NSF have masked networks, coupling NSF has plain ones; splines have 8 bins.
-normflows trains its autoregressive maps by the slow pass, so it is left out there; its couplings have residual networks
-of three hidden layers, not two.
+ways. The Gaussian of what leaves a scale is the same for all images in normflows, and in ours a function of what stays,
+by one convolution; FrEIA's `AllInOneBlock` has rotations that do not learn, and no factoring out. MAF and
+autoregressive NSF have masked networks, coupling NSF has plain ones; splines have 8 bins. normflows trains its
+autoregressive maps by the slow pass, so it is left out there; its couplings have residual networks of three hidden
+layers, not two.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.files import read_json, write_json
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
-from lightning_gen.nets.conditioner import GlowConditioner, MLPConditioner
+from lightning_gen.nets.conditioner import GlowConditioner, MLPConditioner, ZeroConv
 from lightning_gen.nets.made import MADE
 
 SPEC, BATCH, SCALES, STEPS, WIDTH = ImageSpec(3, 32, 32), 16, 3, 8, 128
@@ -89,7 +89,7 @@ def glow_of_freia() -> frameworks.SequenceINN:
 
 def glow(repeats: int) -> None:
     image = torch.randint(SPEC.levels, (BATCH, *SPEC.shape), dtype=torch.uint8)
-    flow, peer, other = ours(), glow_of_normflows(), glow_of_freia()
+    flow, peer, other = ours(prior=ZeroConv), glow_of_normflows(), glow_of_freia()
     last = image.to(memory_format=torch.channels_last)
     peer_last = glow_of_normflows().to(memory_format=torch.channels_last)
 

@@ -139,6 +139,8 @@ class Glow(Compose):
         univariate: makes the map of an element: `Affine`, or `RationalQuadratic` for a neural spline flow.
         scales: L, number of squeezes; fewer where a side cannot be halved so often.
         steps: K, of each scale, 1 or more.
+        prior: decides the Gaussian of what leaves, called with (channels in, channels out): None: another `conditioner`;
+            `lightning_gen.nets.conditioner.ZeroConv`, one convolution, is that of the authors' code and cheaper.
         chain: puts the steps of a scale together, called with their list: `lightning_gen.bijections.reversible.Stored`,
             or `Reversible`, which trains in memory that does not grow with K.
         alpha: of the logit in front.
@@ -155,6 +157,7 @@ class Glow(Compose):
         univariate: Callable[[], Univariate] = Affine,
         scales: int = 2,
         steps: int = 4,
+        prior: Conditioner | None = None,
         chain: Callable[[list[Bijection]], Bijection] = Stored,
         alpha: float = 0.05,
     ) -> None:
@@ -170,9 +173,9 @@ class Glow(Compose):
             if left == 1:
                 return Compose(*layers, ActNorm(channels), Flatten(squeezed))
             # The Gaussian of what leaves, given what stays, is an affine map of a standard one.
-            prior = ChannelCoupling(channels, conditioner, Affine(), False, context_dim)
+            leaving = ChannelCoupling(channels, prior or conditioner, Affine(), False, context_dim)
             rest = scale((channels // 2, height, width), left - 1)
-            return Compose(*layers, prior, FactorOut(squeezed, rest))
+            return Compose(*layers, leaving, FactorOut(squeezed, rest))
 
         super().__init__(Logit(alpha), scale(spec.shape, _scales(spec, scales)))
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ConvConditioner", "GlowConditioner", "MLPConditioner"]
+__all__ = ["ConvConditioner", "GlowConditioner", "MLPConditioner", "ZeroConv"]
 
 
 class ConvConditioner(nn.Module):
@@ -60,6 +60,19 @@ class GlowConditioner(nn.Sequential):
             nn.ReLU(inplace=True),
             head,
         )
+
+
+class ZeroConv(nn.Conv2d):
+    """One 3x3 convolution (B, C, H, W) -> (B, out, H, W), zero at start.
+
+    Args:
+        channels: C.
+        out: channels of the output.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out, 3, padding=1)
+        _zero(self)
 
 
 class MLPConditioner(nn.Module):

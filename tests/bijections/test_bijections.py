@@ -32,7 +32,7 @@ from lightning_gen.bijections.sylvester import Householder, Orthogonal, Triangul
 from lightning_gen.bijections.univariate import Additive, Affine, RationalQuadratic
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.conditioner import ConvConditioner, GlowConditioner, MLPConditioner
+from lightning_gen.nets.conditioner import ConvConditioner, GlowConditioner, MLPConditioner, ZeroConv
 from lightning_gen.nets.lipschitz import LipschitzMLP
 from lightning_gen.nets.made import MADE
 from lightning_gen.nets.patch_transformer import PatchTransformer
@@ -94,6 +94,7 @@ CASES = {
     "realnvp, colour": (lambda: RealNVP(COLOUR, 3, _conv), (3, 4, 4), True),
     "realnvp, batch norm": (lambda: RealNVP(COLOUR, 0, _conv, norm=BatchNorm), (3, 4, 4), False),
     "glow": (lambda: Glow(GREY, 0, _glow, steps=2), (1, 8, 8), False),
+    "glow, prior": (lambda: Glow(COLOUR, 3, _glow, steps=1, prior=ZeroConv), (3, 4, 4), True),
     "glow, splines": (lambda: Glow(COLOUR, 3, _conv, RationalQuadratic, steps=2), (3, 4, 4), True),
     "flow++": (lambda: Glow(COLOUR, 0, _conv, MixtureOfLogistics, steps=2), (3, 4, 4), False),
     "nice": (lambda: NICE(GREY, 0, _mlp), (1, 8, 8), False),
