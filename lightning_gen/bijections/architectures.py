@@ -139,7 +139,7 @@ class Glow(Compose):
         univariate: makes the map of an element: `Affine`, or `RationalQuadratic` for a neural spline flow.
         scales: L, number of squeezes; fewer where a side cannot be halved so often.
         steps: K, of each scale, 1 or more.
-        prior: decides the Gaussian of what leaves, called with (channels in, channels out): None: another `conditioner`;
+        prior: decides the Gaussian of what leaves, called with (channels in, channels out); None: `conditioner` again;
             `lightning_gen.nets.conditioner.ZeroConv`, one convolution, is that of the authors' code and cheaper.
         chain: puts the steps of a scale together, called with their list: `lightning_gen.bijections.reversible.Stored`,
             or `Reversible`, which trains in memory that does not grow with K.
