@@ -1,5 +1,6 @@
 """Sets that need not fit into the memory, or on the disk, of one machine: shards are fetched as their turn comes."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -140,8 +141,8 @@ class ShardedImages(IndexedImages):
     ) -> None:
         super().__init__(batch_size, seed, augment, on_device=False)
         check_counts("data", mix=mix, threads=threads)
-        self.root, self.mix, self.threads = root, mix, threads
-        self.index = read_index(root)
+        self.root, self.mix, self.threads = os.path.expanduser(root), mix, threads
+        self.index = read_index(self.root)
         self._rows: dict[Split, ShardRows] = {}
 
     @property
