@@ -61,6 +61,8 @@ __all__ = [
     "moved",
 ]
 
+#: types of which no value is a parameter, buffer or module
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 Batch = dict[str, Tensor]
 # One value, not a group of arguments: the spec is linked from the data, and a checkpoint stores it as a plain dict.
 register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=lambda value: ImageSpec(**value))
@@ -136,6 +138,14 @@ class ImageModule(LightningModule, ABC):
         self.images_seen = 0
         # The arguments as the config spelled them (plain values): a checkpoint rebuilds its model from itself.
         self.save_hyperparameters(logger=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of each hook it calls, some forty times in a batch: what is a plain attribute and
+        # stays one needs no search among parameters, buffers and modules.
+        if type(value) in _PLAIN and name in self.__dict__:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     @property
     def condition_keys(self) -> tuple[str, ...]:
@@ -566,7 +576,9 @@ class AdversarialModule(GenerativeModule):
             return False
         self._average_gradients(network)
         optimizer.step()
-        optimizer.zero_grad()
+        for group in optimizer.param_groups:  # what `zero_grad` does, without an entry in the trace of a profiler
+            for p in group["params"]:
+                p.grad = None
         return True
 
     @contextmanager

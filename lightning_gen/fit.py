@@ -17,6 +17,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 
 from lightning_gen import __version__
 from lightning_gen.base import AdversarialModule, ImageData, ImageModule, VariationalModule
@@ -30,6 +31,7 @@ from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.rate import RateAlarm
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
 from lightning_gen.callbacks.sharded import FullySharded
+from lightning_gen.callbacks.unprofiled import Unprofiled
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Evaluation
 from lightning_gen.files import write_json, write_text
@@ -192,6 +194,9 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
         run.wandb.attach(run.folder, model)
         trainer.loggers.append(run.wandb)
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+    profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
+    if type(profiler) is PassThroughProfiler:  # the user asked for none
+        trainer.profiler = Unprofiled()  # type: ignore[attr-defined]
     # Lightning asks every callback eight times a batch: those that have nothing to do stay away.
     adversarial = isinstance(model, AdversarialModule) and run.health_every
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]

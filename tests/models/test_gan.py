@@ -174,3 +174,23 @@ def test_bad_input_ends_in_one_line_and_nothing_written(arguments, words, tmp_pa
     assert len(lines) == 1, lines
     assert words in lines[0]
     assert not (tmp_path / "runs").exists()
+
+
+def test_attributes_of_a_module_keep_their_kind():
+    model = build(["-c", "configs/gan/dcgan.yaml", *CPU]).model
+    model.note = "a"
+    model.note = None
+    assert model.note is None
+    model.part = torch.nn.Linear(1, 1)
+    model.part = None  # what was a module is not hidden by a plain attribute of its name
+    assert "part" in model._modules
+    assert model.part is None
+    model.note = torch.nn.Linear(1, 1)
+    assert "note.weight" in dict(model.named_parameters())
+
+
+def test_whoever_asks_for_a_profiler_gets_it(tmp_path):
+    simple = ["--trainer.profiler", "lightning.pytorch.profilers.SimpleProfiler"]
+    simple += ["--trainer.profiler.init_args.dirpath", str(tmp_path), "--trainer.profiler.init_args.filename", "times"]
+    assert _fit("gan/dcgan", tmp_path, "profiled", 64, *SMALL, *simple) == 0
+    assert "run_training_batch" in next(tmp_path.glob("*times*")).read_text()
