@@ -26,7 +26,7 @@ from lightning_gen.bijections.linear import ActNorm, BatchNorm, InvertibleConv, 
 from lightning_gen.bijections.mixture import MixtureOfLogistics
 from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
 from lightning_gen.bijections.patches import AutoregressivePatches, Patches
-from lightning_gen.bijections.residual import Exact, Roulette
+from lightning_gen.bijections.residual import Exact, Residual, Roulette
 from lightning_gen.bijections.reversible import Reversible, Stored
 from lightning_gen.bijections.sylvester import Householder, Orthogonal, Triangular
 from lightning_gen.bijections.univariate import Additive, Affine, RationalQuadratic
@@ -323,41 +323,42 @@ def test_components_of_a_mixture_part():
     assert not torch.isclose(raw.grad[0, 2], raw.grad[0, 3])
 
 
-def _residual(log_det, scale):
-    """With weights so large that all of them are scaled down: the map is as far from the identity as may be."""
-    torch.manual_seed(0)
-    flow = ResidualStack(3, 0, _contraction, log_det, layers=1).double()
-    for p in flow.parameters():
-        nn.init.normal_(p, 0.0, scale)
-    for module in flow.modules():
-        if isinstance(module, ActNorm):
-            module.is_set = True
-    return flow
+def _residual(log_det):
+    """Nearly as strong as a contraction may be: where x is large, g is close to -0.9 x."""
+    net = LipschitzMLP(3, width=3, layers=1, coefficient=0.95)
+    with torch.no_grad():
+        for weight, sign in zip(net.weights, (10.0, -10.0), strict=True):
+            weight.copy_(sign * torch.eye(3) + torch.tensor([[0.0, 3.0, 0.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]]))
+        for bias in net.biases:
+            bias.zero_()
+    return Residual(net, log_det).double()
 
 
 @torch.no_grad()
 def test_the_estimated_log_determinant_of_a_residual_flow_has_no_bias():
     """In training; in eval mode there is no estimate."""
-    exact, estimate = _residual(Exact, 2.0), _residual(lambda: Roulette(1, 0.6), 2.0)
-    x = torch.randn(1, 3, dtype=torch.float64)
+    torch.manual_seed(0)
+    exact, estimate = _residual(Exact()), _residual(Roulette(1, 0.8))
+    x = torch.rand(1, 3, dtype=torch.float64)
     value = exact(x)[1]
-    draws = torch.cat([estimate(x.expand(50, -1))[1] for _ in range(2000)]).view(2000, 50).mean(1)
+    draws = torch.cat([estimate(x.expand(50, -1))[1] for _ in range(600)]).view(600, 50).mean(1)
     error = draws.std() / len(draws) ** 0.5
-    assert 0 < error < 0.05
+    assert value < -1.0
+    assert 0 < error < 0.05 * value.abs()
     assert (draws.mean() - value).abs() < 4 * error
     assert torch.equal(estimate.eval()(x)[1], value)
 
 
 def test_a_strong_residual_flow_inverts_and_its_inverse_has_a_gradient():
-    flow = _residual(Exact, 2.0)
-    x = torch.randn(20, 3, dtype=torch.float64)
+    torch.manual_seed(0)
+    flow = _residual(Exact())
+    x = 2.0 * torch.randn(20, 3, dtype=torch.float64)
     z, log_det = flow(x)
-    assert log_det.abs().max() > 0.5
+    assert log_det.min() < -2.0
     torch.testing.assert_close(flow.inverse(z), x, atol=1e-10, rtol=0)
     assert torch.autograd.gradcheck(flow.inverse, (z[:3].detach().requires_grad_(),))
-    single = _residual(Exact, 2.0).float()
-    again = single.inverse(single(x.float())[0])
-    torch.testing.assert_close(again, x.float(), atol=2e-4, rtol=0)
+    single = flow.float()
+    torch.testing.assert_close(single.inverse(single(x.float())[0]), x.float(), atol=1e-5, rtol=0)
 
 
 def test_a_channel_that_never_changes_stays_finite():
