@@ -168,6 +168,24 @@ class ImageModule(LightningModule, ABC):
         """Add this batch, on all processes, to `images_seen`; called at the end of every training step."""
         self.images_seen += len(batch["image"]) * self.trainer.world_size
 
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        """What the newest training batch cost, by name, scalars without a gradient; logged as ``train/NAME``."""
+        return {}
+
+    @final
+    def log_losses(self) -> None:
+        """Log the newest losses: for whoever writes a checkpoint where no row is due, as at the end of a training."""
+        self.log_dict({f"train/{name}": loss for name, loss in self.losses.items()}, on_step=True, prog_bar=True)
+
+    @final
+    def log_where_due(self, batches: int) -> None:
+        """Log the newest losses where loggers write a row after so many `batches`; elsewhere not, for `log` costs more
+        than a step of a tiny network. Called in training steps."""
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and batches % every == 0:
+            self.log_losses()
+
     def apply_schedule(self) -> None:
         """Set every optimizer's learning rate to its initial value times the schedule's factor."""
         factor = self.schedule.factor(self.images_seen)
@@ -230,7 +248,7 @@ class LikelihoodModule(GenerativeModule):
     #: what `log_prob` is: "exact"; "dequantized" and "elbo" are stochastic lower bounds
     bound: ClassVar[Bound]
     #: what the newest training batch cost, bits/dim, a scalar
-    newest: Tensor
+    newest: Tensor | None = None
 
     def __init__(self, spec: ImageSpec, optimizer: OptimizerFactory, schedule: Schedule | None = None) -> None:
         super().__init__(spec, schedule)
@@ -261,20 +279,12 @@ class LikelihoodModule(GenerativeModule):
         bits = self.to_bits(self.objective(batch["image"], condition_of(batch)).mean())
         self.newest = bits.detach()
         self.count(batch)
-        # `log` costs as much as a small layer, so it is called where loggers write a row, and at the end.
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and (self.trainer.global_step + 1) % every == 0:
-            self.log_newest()
+        self.log_where_due(self.trainer.global_step + 1)
         return bits
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self.trainer.should_stop:
-            self.log_newest()
-
-    @final
-    def log_newest(self) -> None:
-        """Log the bits/dim of the newest training batch."""
-        self.log("train/bits_per_dim", self.newest, on_step=True, on_epoch=False, prog_bar=True)
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        return {} if self.newest is None else {"bits_per_dim": self.newest}
 
     @final
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -540,21 +550,10 @@ class AdversarialModule(GenerativeModule):
         self._held = None
         self._average_buffers()
         self.count(batch)
-        # `log` costs more than a step of a tiny network, so it is called where loggers write a row, and at the end.
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and self.batches_seen % every == 0:
-            self.log_losses()
+        self.log_where_due(self.batches_seen)
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self.trainer.should_stop:
-            self.log_losses()
-
-    @final
-    def log_losses(self) -> None:
-        """Log the newest loss of each player: for whoever ends a training in a batch that is not logged otherwise."""
-        self.log_dict({f"train/{name}": loss for name, loss in self._losses().items()}, on_step=True, prog_bar=True)
-
-    def _losses(self) -> dict[str, Tensor]:
+    @property
+    def losses(self) -> dict[str, Tensor]:
         """The newest loss of each player; none of the generator's before its first turn."""
         return {name: self.vitals[name] for name in ("loss_d", "loss_g") if name in self.vitals}
 
@@ -623,7 +622,7 @@ class AdversarialModule(GenerativeModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["batches_seen"] = self.batches_seen
-        checkpoint["losses"] = self._losses()
+        checkpoint["losses"] = self.losses
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)

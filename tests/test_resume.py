@@ -95,3 +95,13 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, capsys):
     assert _fit("vae/vae", tmp_path, "r", 64, "--run.resume", "same") == 0
     assert "64 images seen, nothing left to do" in capsys.readouterr().out
     assert {p: p.read_bytes() for p in before} == before
+
+
+@pytest.mark.parametrize(
+    ("config", "names"), [("vae/vae", {"train/bits_per_dim"}), ("gan/dcgan", {"train/loss_d", "train/loss_g"})]
+)
+def test_the_last_checkpoint_holds_the_row_of_the_last_batch_where_none_was_due(config, names, tmp_path):
+    assert _fit(config, tmp_path, "short", 320, "--trainer.log_every_n_steps", "1000") == 0
+    row = _checkpoint(tmp_path / "short")["row"]
+    assert set(row) == names
+    assert row in [{k: v for k, v in r.items() if k != "images_seen"} for r in _rows(tmp_path / "short")]

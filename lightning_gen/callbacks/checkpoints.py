@@ -78,6 +78,8 @@ class Checkpoints(Checkpoint):
         due = self.marks.due(pl_module.images_seen)
         best = self._improved(trainer, pl_module)
         wanted = self._wanted(trainer)
+        if trainer.should_stop:  # whoever decided that: a row follows, which the checkpoint must hold
+            pl_module.log_losses()
         if due or best or trainer.should_stop or wanted:
             self._save(trainer, pl_module, best)
         if wanted and not trainer.should_stop and (number := self.signals.agreed(trainer)):

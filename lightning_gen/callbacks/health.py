@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from lightning_gen.base import AdversarialModule, ImageData
 from lightning_gen.callbacks.alarms import ALARMS, Reading
 from lightning_gen.callbacks.average import WeightAverage
-from lightning_gen.callbacks.record import ImageMarks, end
+from lightning_gen.callbacks.record import ImageMarks
 from lightning_gen.evaluation import Evaluation
 from lightning_gen.files import append_json_line
 from lightning_gen.images import to_signed
@@ -155,7 +155,7 @@ class Health(Callback):
         if self.stop and trainer.strategy.reduce_boolean_decision("collapse" in self.raised, all=False):
             if trainer.is_global_zero and not trainer.should_stop:
                 print(f"lightning-gen: stopped at collapse, {self.folder}/checkpoints keeps the run", file=sys.stderr)
-            end(trainer, module)
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_gen.base import AdversarialModule, GenerativeModule, GridLogger, ImageModule
+from lightning_gen.base import GenerativeModule, GridLogger, ImageModule
 from lightning_gen.callbacks.average import averaged_weights
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
 
-__all__ = ["ImageBudget", "ImageMarks", "SampleGrids", "end"]
+__all__ = ["ImageBudget", "ImageMarks", "SampleGrids"]
 
 
 class ImageMarks:
@@ -32,13 +32,6 @@ class ImageMarks:
         return True
 
 
-def end(trainer: Trainer, module: ImageModule) -> None:
-    """End training after this batch; its losses are logged now, for the checkpoint to hold them."""
-    trainer.should_stop = True
-    if isinstance(module, AdversarialModule):
-        module.log_losses()
-
-
 class ImageBudget(Callback):
     """Ends training after `images` training images, for every family alike.
 
@@ -52,7 +45,7 @@ class ImageBudget(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
         if pl_module.images_seen >= self.images:
-            end(trainer, pl_module)
+            trainer.should_stop = True
 
 
 class SampleGrids(Callback):

@@ -121,16 +121,16 @@ class _Drawn(NamedTuple):
     paint: Paint
 
     def first(self, count: int) -> "_Drawn":
-        rows = None if self.rows is None else {key: value[:count] for key, value in self.rows.items()}
-        return _Drawn(self.z[:count], rows, self.paint)
+        return self.part(0, count)
+
+    def part(self, begin: int, end: int) -> "_Drawn":
+        rows = None if self.rows is None else {key: value[begin:end] for key, value in self.rows.items()}
+        return _Drawn(self.z[begin:end], rows, self.paint)
 
     def painted(self, move: Tensor | float = 0.0) -> Tensor:
         """Images of the vectors, all moved by `move` (Z,), block by block."""
-        images = []
-        for i in range(0, len(self.z), BLOCK):
-            rows = None if self.rows is None else {key: value[i : i + BLOCK] for key, value in self.rows.items()}
-            images.append(self.paint(self.z[i : i + BLOCK] + move, rows))
-        return torch.cat(images)
+        parts = [self.part(i, i + BLOCK) for i in range(0, len(self.z), BLOCK)]
+        return torch.cat([self.paint(part.z + move, part.rows) for part in parts])
 
 
 def entrance(module: nn.Module, paint: Paint, dims: int, row: Batch | None = None) -> Tensor:
