@@ -89,18 +89,26 @@ class Study:
         for one of them may die."""
         import optuna
 
+        lent: set[int] = set()
         while True:
             optuna.storages.fail_stale_trials(self.study)
             states = [trial.state.name for trial in self.latest().values()]
             if "WAITING" in states:
                 trial = self.study.ask()
                 if "index" in trial.user_attrs:
+                    self.beat(trial)
                     if "values" not in trial.user_attrs:
                         self._suggest(trial)
                     yield trial
                 else:  # another worker was faster, and Optuna made a new trial
                     self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             elif "RUNNING" in states:
+                # A worker that died between taking a trial and its first beat left one whose heart never stops, for it
+                # never beat. Whoever waits lends each trial one beat: a living worker beats on, a dead one's is stale.
+                running = {trial._trial_id for trial in self.latest().values() if trial.state.name == "RUNNING"}
+                for identifier in running - lent:
+                    self.storage.record_heartbeat(identifier)
+                lent |= running
                 time.sleep(poll)
             else:
                 return

@@ -1,5 +1,7 @@
 """Two processes of one training, as torchrun starts them, but forked: a restart costs no imports.
 
+And the trainings that the workers of a sweep have started.
+
 The parent must not have computed anything with torch on several threads before it forks: their pool does not survive
 that, and children would wait for it for ever.
 """
@@ -15,7 +17,23 @@ import torch
 from lightning_gen.cli import main
 from lightning_gen.fit import build
 
-__all__ = ["Pair", "prepare"]
+__all__ = ["Pair", "prepare", "trainings_under_way"]
+
+
+def trainings_under_way(root: Path) -> list[tuple[int, int]]:
+    """Process and parent of each training (of ``trainer.py``) that runs in `root`, has logged and has more to do."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_text().split("\0")
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            name = next(word.partition("=")[2] for word in words if word.startswith("--run.name="))
+            rows = len((root / name / "metrics.jsonl").read_text().splitlines())
+            if f"--run.root={root}" in words and 1 <= rows <= 3:
+                found.append((int(process.name), parent))
+        except (OSError, StopIteration):  # it has ended, or is no training
+            continue
+    return found
 
 
 def prepare(arguments: list[str]) -> None:

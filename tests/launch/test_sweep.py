@@ -12,6 +12,9 @@ import pytest
 import yaml
 
 from lightning_gen.cli import main
+from lightning_gen.launch.study import Study
+from lightning_gen.launch.sweep_file import read_sweep
+from tests.launch.processes import trainings_under_way
 
 TRAINER = str(Path(__file__).parent / "trainer.py")
 LR = {"distribution": "log_uniform_values", "min": 1e-4, "max": 1.0}
@@ -47,20 +50,15 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, method):
     assert (folder / "importance.png").stat().st_size > 3000
 
 
-def _children(pid):
-    return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for a worker in /proc")
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for a worker in /proc")
 def test_a_worker_killed_outright_loses_no_trial(tmp_path):
     path = _write(tmp_path, pause=0.5, run_cap=8)
     words = ["sweep", str(path), "--workers", "2", "--root", str(tmp_path), "--heartbeat", "1"]
     launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen.cli", *words])
-    while not list(tmp_path.glob("s/s-*/metrics.jsonl")):
+    while not (trainings := trainings_under_way(tmp_path / "s")):
         assert launcher.poll() is None
         time.sleep(0.05)
-    victim = next(worker for worker in _children(launcher.pid) if _children(worker))
-    training = _children(victim)[0]
+    training, victim = trainings[0]
     os.kill(victim, signal.SIGKILL)
     assert launcher.wait() == 0
     assert not Path(f"/proc/{training}").exists()
@@ -68,6 +66,19 @@ def test_a_worker_killed_outright_loses_no_trial(tmp_path):
     assert sorted(rows) == list(range(8))
     assert {row["state"] for row in rows.values()} == {"complete"}
     assert max(row["tries"] for row in rows.values()) >= 2
+
+
+def test_a_worker_that_died_before_its_first_sign_of_life_loses_no_trial(tmp_path):
+    sweep = read_sweep(_write(tmp_path, run_cap=2))
+    study = Study(sweep, f"sqlite:///{tmp_path}/s.db", seed=0, heartbeat=1)
+    study.lay_out()
+    dead = study.study.ask()
+    taken = []
+    for trial in study.claim(poll=0.1):
+        taken.append(trial.user_attrs["index"])
+        study.study.tell(trial, 1.0)
+    assert dead.user_attrs["index"] == 0
+    assert taken == [1, 0]
 
 
 @pytest.mark.parametrize("stop", ["hyperband", "median"])

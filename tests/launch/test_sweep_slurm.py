@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.launch.conftest import Slurm
+from tests.launch.processes import trainings_under_way
 
 pytest.importorskip("submitit")
 
@@ -36,7 +37,7 @@ def test_a_worker_killed_on_one_of_two_nodes_loses_no_trial(tmp_path: Path, slur
     ]
     environment = {**slurm.environment, "SBATCH_EXCLUSIVE": "exclusive"}  # a node for each
     launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen.cli", *words], env=environment)
-    while len(list(tmp_path.glob("s/s-*/metrics.jsonl"))) < 2:
+    while len(trainings_under_way(tmp_path / "s")) < 2:  # each worker has one to lose
         assert launcher.poll() is None
         time.sleep(0.1)
     running = slurm.run("squeue", "-h", "-t", "R", "-o", "%A %N").split("\n")[:2]
