@@ -9,6 +9,7 @@ metrics, evaluations and sample grids, bit for bit.
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -78,13 +79,18 @@ def _kill(pair: Pair, folder: Path, kind: str, chance: random.Random) -> dict[st
     delay, wanted = chance.uniform(0.0, 0.03), chance.randint(1, 5)
     if kind == "start":
         delay, wanted = chance.uniform(0.0, 1.5), 0
-    begin, seen = _rows(folder), set[str]()
+    begin, old, seen = _rows(folder), _half_written(folder), set[str]()
     while pair.running() and wanted:
         if kind == "writing":
-            seen |= {p.name for p in (folder / "checkpoints").glob(".last.ckpt.*.tmp")}
-            if len(seen) >= wanted:
-                delay = 0.0
-                break
+            seen |= _half_written(folder) - old
+            if len(seen) >= wanted and _half_written(folder) - old:
+                # Held still, so that the file is half written at the kill as well, and not only when it was looked for.
+                pair.signal(signal.SIGSTOP)
+                time.sleep(0.01)
+                if _half_written(folder) - old:
+                    delay = 0.0
+                    break
+                pair.signal(signal.SIGCONT)
         elif _rows(folder) >= begin + wanted:
             break
         else:
@@ -92,6 +98,10 @@ def _kill(pair: Pair, folder: Path, kind: str, chance: random.Random) -> dict[st
     time.sleep(delay)
     pair.signal()
     return {"kind": kind, "rows": _rows(folder)}
+
+
+def _half_written(folder: Path) -> set[str]:
+    return {p.name for p in (folder / "checkpoints").glob(".last.ckpt.*.tmp")}
 
 
 def _rows(folder: Path) -> int:
