@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 
 __all__ = [
     "CausalConv2d",
@@ -20,10 +20,12 @@ __all__ = [
     "Reader",
     "WholeImageReader",
     "check_kernels",
-    "check_width",
+    "check_sizes",
     "groups_of",
     "groups_of_features",
+    "leftward",
     "may_see",
+    "pointwise",
 ]
 
 
@@ -84,10 +86,13 @@ def check_kernels(**kernels: int) -> None:
             raise UserError(f"net.{name} is {kernel}: want an odd number, 3 or more")
 
 
-def check_width(width: int, channels: int) -> None:
-    """Every channel of a pixel must own a feature at least; else a UserError."""
+def check_sizes(channels: int, width: int, kernel: int, **counts: int) -> None:
+    """What networks of masked convolutions ask of their arguments: a kernel with a middle and a side, at least one
+    feature of `width` for every channel of a pixel, and 1 or more of whatever else is counted; else a UserError."""
+    check_kernels(kernel=kernel)
     if width < channels:
         raise UserError(f"net.width is {width}: want at least one feature for each of {channels} channels")
+    check_counts("net", **counts)
 
 
 def groups_of(sizes: Sequence[int]) -> Tensor:
@@ -158,6 +163,19 @@ class MaskedConv2d(nn.Conv2d):
         return (self.weight * self.mask).permute(0, 2, 3, 1).flatten(1), self.bias
 
 
+def leftward(groups_in: Tensor, groups: Tensor, reach: int, first: bool = False) -> MaskedConv2d:
+    """A convolution of a pixel and the `reach` pixels to its left, from features of the channels `groups_in` to those
+    of `groups`: mask A where it is the `first`, else mask B."""
+    mask = torch.ones(len(groups), len(groups_in), 1, reach + 1)
+    mask[..., -1:] = may_see(groups, groups_in, strictly=first)
+    return MaskedConv2d(mask, len(groups_in), len(groups), (1, reach + 1))
+
+
+def pointwise(groups_in: Tensor, groups: Tensor, first: bool = False) -> MaskedConv2d:
+    """The same of the pixel alone: 1x1."""
+    return leftward(groups_in, groups, 0, first)
+
+
 @final
 class CausalConv2d(MaskedConv2d):
     """Masked convolution of the rows above and the pixels to the left; inside the pixel by channel (2016a, Figure 4).
@@ -215,6 +233,12 @@ class Plane:
         """(B, in) at one place; (B, W, in) in a whole row, where `column` is None."""
         here = slice(self.left, self.left + self.width) if column is None else self.left + column
         self.values[:, row + self.top, here] = value
+
+    def follow(self, x: Tensor, row: int) -> None:
+        """Take in what may have changed of the image `x` (B, in, H, W) since a pixel of it was read last, where one of
+        this row is next: as far back as the end of the row above."""
+        for changed in range(max(row - 1, 0), row + 1):
+            self.put(changed, None, x[:, :, changed].mT)
 
     def at(self, row: int, column: int | None) -> Tensor:
         """The convolution at one place of its output, (B, out); of a whole row, (B, W, out), where `column` is None."""

@@ -19,12 +19,11 @@ from lightning_gen.nets.causal import (
     CausalConv2d,
     CausalNet,
     ContextBias,
-    MaskedConv2d,
     Reader,
     check_kernels,
     groups_of,
     groups_of_features,
-    may_see,
+    pointwise,
 )
 
 __all__ = ["ImageTransformer"]
@@ -106,9 +105,8 @@ class ImageTransformer(CausalNet):
         self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.hidden = nn.Linear(width, width)
-        self.own = MaskedConv2d(may_see(features, image, strictly=True), spec.channels, width)
-        out = groups_of(channel_parameters)
-        self.head = MaskedConv2d(may_see(out, features, strictly=False), width, len(out))
+        self.own = pointwise(image, features, first=True)
+        self.head = pointwise(features, groups_of(channel_parameters))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         before = self.before(pad(x.flatten(2), (1, -1)).mT)
@@ -145,9 +143,7 @@ class _CachedReader(Reader):
 
     def _token(self, row: int, column: int, time: int) -> Tensor:
         """(B, F) before the head."""
-        # The image has changed since it was read last, at most as far back as the end of the row above.
-        for changed in range(max(row - 1, 0), row + 1):
-            self.around.put(changed, None, self.x[:, :, changed].mT)
+        self.around.follow(self.x, row)
         h = self.around.at(row, column) + self.net.place[time] + self.context
         if time:
             h = h + self.net.before(self.x.flatten(2)[:, :, time - 1])

@@ -8,19 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalConv2d,
     CausalNet,
     ContextBias,
-    MaskedConv2d,
     Reader,
-    check_kernels,
-    check_width,
+    check_sizes,
     groups_of,
     groups_of_features,
-    may_see,
+    pointwise,
 )
 
 __all__ = ["PixelCNN"]
@@ -54,21 +51,15 @@ class PixelCNN(CausalNet):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_kernels(kernel=kernel)
-        check_width(width, spec.channels)
-        check_counts("net", blocks=blocks)
+        check_sizes(spec.channels, width, kernel, blocks=blocks)
         image, inner = torch.arange(spec.channels), groups_of_features(width, spec.channels)
         outer, out = groups_of_features(2 * width, spec.channels), groups_of(channel_parameters)
-
-        def mix(groups_in: Tensor, groups: Tensor) -> nn.Module:
-            return MaskedConv2d(may_see(groups, groups_in, strictly=False), len(groups_in), len(groups))
-
         self.first = CausalConv2d(image, outer, kernel, first=True)
         self.context = ContextBias(context, 2 * width)
-        self.narrow = nn.ModuleList(mix(outer, inner) for _ in range(blocks))
+        self.narrow = nn.ModuleList(pointwise(outer, inner) for _ in range(blocks))
         self.middle = nn.ModuleList(CausalConv2d(inner, inner, 3, first=False) for _ in range(blocks))
-        self.widen = nn.ModuleList(mix(inner, outer) for _ in range(blocks))
-        self.head = nn.ModuleList([mix(outer, outer), mix(outer, out)])
+        self.widen = nn.ModuleList(pointwise(inner, outer) for _ in range(blocks))
+        self.head = nn.ModuleList([pointwise(outer, outer), pointwise(outer, out)])
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -95,9 +86,7 @@ class _PlaneReader(Reader):
         )
 
     def read(self, row: int, column: int) -> Tensor:
-        # The image has changed since it was read last, at most as far back as the end of the row above.
-        for changed in range(max(row - 1, 0), row + 1):
-            self.first.put(changed, None, self.x[:, :, changed].mT)
+        self.first.follow(self.x, row)
         h = self.first.at(row, column) + self.context
         for narrow, plane, widen in zip(self.narrow, self.middle, self.widen, strict=True):
             plane.put(row, column, linear(h.relu(), *narrow).relu())

@@ -7,18 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu, linear, pad
 
-from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalNet,
     ContextBias,
     MaskedConv2d,
     Reader,
-    check_kernels,
-    check_width,
+    check_sizes,
     groups_of,
     groups_of_features,
-    may_see,
+    leftward,
+    pointwise,
 )
 
 __all__ = ["GatedPixelCNN"]
@@ -48,12 +47,10 @@ class _GatedLayer(nn.Module):
         super().__init__()
         self.reach, self.first = kernel // 2, first
         channels_in, width, twice = len(groups_in), len(groups), torch.cat([groups, groups])
-        mask = torch.ones(2 * width, channels_in, 1, self.reach + 1)
-        mask[..., -1:] = may_see(twice, groups_in, strictly=first)
         self.vertical = nn.Conv2d(channels_in, 2 * width, (self.reach + 1, kernel))
         self.down = nn.Conv2d(2 * width, 2 * width, 1)
-        self.horizontal = MaskedConv2d(mask, channels_in, 2 * width, (1, self.reach + 1))
-        self.out = MaskedConv2d(may_see(groups, groups, strictly=False), width, width)
+        self.horizontal = leftward(groups_in, twice, self.reach, first)
+        self.out = pointwise(groups, groups)
         self.context_vertical, self.context_horizontal = (ContextBias(context, 2 * width) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
 
@@ -100,22 +97,15 @@ class GatedPixelCNN(CausalNet):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_kernels(kernel=kernel)
-        check_width(width, len(channel_parameters))
-        check_counts("net", layers=layers)
         values = len(channel_parameters)
+        check_sizes(values, width, kernel, layers=layers)
         image, hidden = groups_of_features(spec.channels, values), groups_of_features(width, values)
         twice, out = groups_of_features(2 * width, values), groups_of(channel_parameters)
         self.layers = nn.ModuleList(
             _GatedLayer(hidden if i else image, hidden, context, kernel, first=i == 0, dropout=dropout)
             for i in range(layers)
         )
-        self.head = nn.Sequential(
-            nn.ReLU(),
-            MaskedConv2d(may_see(twice, hidden, strictly=False), width, 2 * width),
-            nn.ReLU(),
-            MaskedConv2d(may_see(out, twice, strictly=False), 2 * width, len(out)),
-        )
+        self.head = nn.Sequential(nn.ReLU(), pointwise(hidden, twice), nn.ReLU(), pointwise(twice, out))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         v = h = x

@@ -5,14 +5,14 @@ upper corners and sees everything before the pixel.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.causal import (
     CausalConv2d,
@@ -21,10 +21,12 @@ from lightning_gen.nets.causal import (
     MaskedConv2d,
     Reader,
     check_kernels,
-    check_width,
+    check_sizes,
     groups_of,
     groups_of_features,
+    leftward,
     may_see,
+    pointwise,
 )
 
 __all__ = ["DiagonalBiLSTM", "RowLSTM"]
@@ -66,36 +68,28 @@ class _Layer(nn.Module, ABC):
 
 
 class _PixelRNN(CausalNet):
-    """Table 1 and Figure 5: what both networks have in common.
+    """Table 1 and Figure 5: what both networks have in common. Of its arguments the last is not theirs.
 
     Args:
-        spec: of the images.
-        channel_parameters: of the likelihood, one number per channel; their sum is P.
-        context: K, length of what the images are conditioned on, 0 for nothing.
-        width: h, hidden features, at least one per channel; twice as many between the layers.
-        layers: residual LSTM layers, 1 or more.
-        kernel: odd, of the first convolution.
-
-    Raises:
-        UserError: an argument out of range.
+        layer: called with the channels of the pixel that each input feature and each hidden feature belong to.
     """
 
     def __init__(
-        self, spec: ImageSpec, channel_parameters: tuple[int, ...], context: int, width: int, layers: int, kernel: int
+        self,
+        spec: ImageSpec,
+        channel_parameters: tuple[int, ...],
+        width: int,
+        layers: int,
+        kernel: int,
+        layer: Callable[[Tensor, Tensor], _Layer],
     ) -> None:
         super().__init__()
-        check_kernels(kernel=kernel)
-        check_width(width, spec.channels)
-        check_counts("net", layers=layers)
+        check_sizes(spec.channels, width, kernel, layers=layers)
         inner, outer = groups_of_features(width, spec.channels), groups_of_features(2 * width, spec.channels)
         self.first = CausalConv2d(torch.arange(spec.channels), outer, kernel, first=True)
-        self.layers = nn.ModuleList(self._layer(outer, inner, context) for _ in range(layers))
-        self.widen = nn.ModuleList(_mix(inner, outer) for _ in range(layers))
-        self.head = nn.ModuleList([_mix(outer, outer), _mix(outer, groups_of(channel_parameters))])
-
-    @abstractmethod
-    def _layer(self, outer: Tensor, inner: Tensor, context: int) -> _Layer:
-        """A layer from features of groups `outer` to hidden states of groups `inner`."""
+        self.layers = nn.ModuleList(layer(outer, inner) for _ in range(layers))
+        self.widen = nn.ModuleList(pointwise(inner, outer) for _ in range(layers))
+        self.head = nn.ModuleList([pointwise(outer, outer), pointwise(outer, groups_of(channel_parameters))])
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = self.first(x)
@@ -107,11 +101,6 @@ class _PixelRNN(CausalNet):
 
     def reader(self, x: Tensor, context: Tensor | None = None) -> Reader:
         return _RecurrentReader(self, x, context)
-
-
-def _mix(groups_in: Tensor, groups: Tensor) -> MaskedConv2d:
-    """1x1, mask B."""
-    return MaskedConv2d(may_see(groups, groups_in, strictly=False), len(groups_in), len(groups))
 
 
 class _RecurrentReader(Reader):
@@ -128,9 +117,7 @@ class _RecurrentReader(Reader):
             self.row = row
             for layer in self.layers:
                 layer.descend(self.x[:, :, row - 1].mT)
-        # The image has changed since it was read last, at most as far back as the end of the row above.
-        for changed in range(max(row - 1, 0), row + 1):
-            self.first.put(changed, None, self.x[:, :, changed].mT)
+        self.first.follow(self.x, row)
         h = self.first.at(row, column)
         for layer, widen in zip(self.layers, self.widen, strict=True):
             h = h + linear(layer.at(row, column, h), *widen)
@@ -157,9 +144,7 @@ class _RowLayer(_Layer):
     def __init__(self, outer: Tensor, inner: Tensor, context: int, kernel: int) -> None:
         super().__init__()
         self.reach, width, gates = kernel // 2, len(inner), inner.repeat(4)
-        mask = torch.ones(len(gates), len(outer), 1, self.reach + 1)
-        mask[..., -1:] = may_see(gates, outer, strictly=False)
-        self.from_input = MaskedConv2d(mask, len(outer), len(gates), (1, self.reach + 1))
+        self.from_input = leftward(outer, gates, self.reach)
         self.from_state = nn.Conv1d(width, len(gates), kernel, padding=self.reach, bias=False)
         self.context = ContextBias(context, len(gates))
 
@@ -232,11 +217,8 @@ class RowLSTM(_PixelRNN):
         across: int = 3,
     ) -> None:
         check_kernels(across=across)
-        self.across = across
-        super().__init__(spec, channel_parameters, context, width, layers, kernel)
-
-    def _layer(self, outer: Tensor, inner: Tensor, context: int) -> _Layer:
-        return _RowLayer(outer, inner, context, self.across)
+        layer = partial(_RowLayer, context=context, kernel=across)
+        super().__init__(spec, channel_parameters, width, layers, kernel, layer)
 
 
 class _DiagonalLayer(_Layer):
@@ -377,8 +359,5 @@ class DiagonalBiLSTM(_PixelRNN):
         layers: int = 3,
         kernel: int = 7,
     ) -> None:
-        self.channels = spec.channels
-        super().__init__(spec, channel_parameters, context, width, layers, kernel)
-
-    def _layer(self, outer: Tensor, inner: Tensor, context: int) -> _Layer:
-        return _DiagonalLayer(outer, inner, self.channels, context)
+        layer = partial(_DiagonalLayer, channels=spec.channels, context=context)
+        super().__init__(spec, channel_parameters, width, layers, kernel, layer)
