@@ -50,9 +50,9 @@ __all__ = [
     "bound_of",
     "evaluation_row",
     "likelihood_metric",
+    "log_probs",
     "sample_block",
     "sample_blocks",
-    "score",
     "seeded",
 ]
 
@@ -259,8 +259,12 @@ def bits_per_dim(
     Values that are not finite are counted and make the mean null: they are never dropped.
     """
     bound = bound_of(module, weights)
-    bits = _collect(data.size(split), (), torch.float64, lambda b: score(module, data, split, b, seed, weights), step)
-    return likelihood_metric(bits, bound, data, split, seed)
+
+    def block(index: int) -> Tensor:
+        batch = next(data.batches(split, BLOCK, index * BLOCK, (index + 1) * BLOCK))
+        return module.to_bits(-log_probs(module, batch, index, seed, weights))
+
+    return likelihood_metric(_collect(data.size(split), (), torch.float64, block, step), bound, data, split, seed)
 
 
 def likelihood_metric(bits: Tensor, bound: str, data: ImageData, split: Split, seed: int = 0) -> Metrics:
@@ -276,15 +280,13 @@ def likelihood_metric(bits: Tensor, bound: str, data: ImageData, split: Split, s
 
 
 @torch.no_grad()
-def score(
-    module: LikelihoodModule, data: ImageData, split: Split, block: int, seed: int = 0, weights: int = 1
-) -> Tensor:
-    """Bits/dim of each image of a block, float64 (B,); of the importance-weighted bound where `weights` is above 1."""
-    batch = moved(next(data.batches(split, BLOCK, block * BLOCK, (block + 1) * BLOCK)), module.device)
+def log_probs(module: LikelihoodModule, batch: Batch, block: int, seed: int = 0, weights: int = 1) -> Tensor:
+    """The log-probability of each image of `batch`, which is block `block` of its set, nats, float64 (B,); the
+    importance-weighted bound of it where `weights` is above 1."""
+    batch = moved(batch, module.device)
     with seeded(module.device, seed, block):
         draws = [module.log_prob(batch["image"], condition_of(batch)).double() for _ in range(weights)]
-    log_prob = torch.stack(draws).logsumexp(0) - math.log(weights)
-    return module.to_bits(-log_prob)
+    return torch.stack(draws).logsumexp(0) - math.log(weights)
 
 
 def bound_of(module: LikelihoodModule, weights: int = 1) -> str:

@@ -13,7 +13,7 @@ from lightning_gen.callbacks.average import WeightAverage, averaged_weights
 from lightning_gen.cli import main
 from lightning_gen.data.digits import Digits
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import Evaluation, bits_per_dim
+from lightning_gen.evaluation import BLOCK, Evaluation, bits_per_dim, log_probs
 from lightning_gen.files import read_json_lines
 from lightning_gen.images import ImageSpec
 from lightning_gen.loading import load_module
@@ -78,6 +78,15 @@ def test_importance_weighted_bound_is_the_log_mean_of_the_weights():
     assert gaps[0] < gaps[1] < gaps[2]
     assert gaps[2] == pytest.approx(0.5, abs=0.05)
     assert [row["identity"]["bound"] for row in values] == ["elbo", "iwae-4", "iwae-64"]
+
+
+def test_bits_per_dim_is_the_mean_of_the_log_probabilities_of_the_blocks():
+    data = Digits()
+    model = Uniform(data.spec)
+    blocks = [log_probs(model, batch, i, 3, weights=4) for i, batch in enumerate(data.batches("test", BLOCK))]
+    row = bits_per_dim(model, data, "test", seed=3, weights=4)["bits_per_dim"]
+    assert [len(block) for block in blocks] == [64] * 4 + [44]
+    assert row["value"] == pytest.approx(-torch.cat(blocks).mean().item() / 64 / math.log(2), rel=1e-12)
 
 
 def test_a_cached_reference_changes_nothing_and_a_torn_set_of_samples_is_exact(tmp_path, monkeypatch):

@@ -10,9 +10,9 @@ from rich.table import Table
 from torch import Tensor
 
 from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import Batch, ImageData, ImageModule, LikelihoodModule, condition_of
+from lightning_gen.base import Batch, ImageData, ImageModule, LikelihoodModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import BLOCK, bound_of, seeded
+from lightning_gen.evaluation import BLOCK, bound_of, log_probs
 from lightning_gen.files import write_text
 from lightning_gen.loading import checkpoint_path, load_data, load_module, load_run
 from lightning_gen.tasks.outliers import statistics
@@ -110,15 +110,9 @@ def _other(other: str, data: ImageData, own: list[Batch], split: str, images: in
     return second.name, list(second.batches(split, BLOCK, 0, images))  # type: ignore[arg-type]
 
 
-@torch.no_grad()
 def scores(module: LikelihoodModule, batches: list[Batch], weights: int = 1, seed: int = 0) -> Tensor:
     """Negative log-likelihood, or the importance-weighted bound of it, nats, float64 (N,)."""
-    found = []
-    for block, batch in enumerate(batches):
-        with seeded(module.device, seed, block):
-            draws = [module.log_prob(batch["image"], condition_of(batch)).double() for _ in range(weights)]
-        found.append(torch.tensor(weights).log() - torch.stack(draws).logsumexp(0))
-    return torch.cat(found)
+    return torch.cat([-log_probs(module, batch, block, seed, weights) for block, batch in enumerate(batches)])
 
 
 def _show(found: dict[str, dict[str, Tensor]], title: str, own: str) -> None:
