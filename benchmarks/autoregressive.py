@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from benchmarks.interleave import RESULTS, interleave, record
+from benchmarks.training import parameters, training_step
 from lightning_gen.distributions.likelihoods import Categorical, LogisticMixture, pick
 from lightning_gen.files import read_json, write_json
 from lightning_gen.images import ImageSpec, to_signed
@@ -60,25 +61,19 @@ def naive_values(module: Autoregressive, image: torch.Tensor) -> None:
         image[:, 0, *pixel] = level
 
 
-def training_step(module: Autoregressive, optimizer: torch.optim.Optimizer, image: torch.Tensor) -> None:
-    optimizer.zero_grad()
-    module.log_prob(image).mean().neg().backward()
-    optimizer.step()
-
-
 def train(name: str) -> None:
     """In a process of its own: images per second and memory, as JSON."""
     module, image = model(name).train(), torch.randint(256, (BATCH, *SPEC.shape), dtype=torch.uint8)
-    optimizer = torch.optim.Adam(module.parameters(), 1e-3)
+    step = training_step(module, lambda: -module.log_prob(image).mean())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     for _ in range(6):
         began = time.perf_counter()
-        training_step(module, optimizer, image)
+        step()
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     row = {"img_per_s": round(BATCH / statistics.median(seconds[1:]), 1), "memory_mb": round((peak - before) / 1024)}
-    print(json.dumps(row | {"parameters": sum(p.numel() for p in module.parameters())}))
+    print(json.dumps(row | {"parameters": parameters(module)}))
 
 
 def main(repeats: int = 3) -> None:

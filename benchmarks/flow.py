@@ -30,6 +30,7 @@ from nflows import transforms
 from torch import Tensor, nn
 
 from benchmarks.interleave import RESULTS, interleave, record
+from benchmarks.training import parameters, training_step
 from lightning_gen.bijections.architectures import AutoregressiveStack, Glow, VectorRealNVP
 from lightning_gen.bijections.reversible import Reversible, Stored
 from lightning_gen.bijections.univariate import RationalQuadratic
@@ -42,18 +43,7 @@ from lightning_gen.nets.made import MADE
 
 SPEC, BATCH, SCALES, STEPS, WIDTH = ImageSpec(3, 32, 32), 16, 3, 8, 128
 DIM, ROWS, LAYERS, HIDDEN = 64, 128, 5, 256
-Loss = Callable[[], Tensor]
-
-
-def step(loss: Loss, module: nn.Module) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(module.parameters(), 1e-4)
-
-    def run() -> None:
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
-
-    return run
+step = partial(training_step, rate=1e-4)
 
 
 def ours(steps: int = STEPS, **more: Any) -> Flow:
@@ -101,15 +91,15 @@ def glow(repeats: int) -> None:
         return -(gaussian_log_prob(z.flatten(1)) + log_det).mean()
 
     cases = {
-        "ours": step(lambda: -flow.log_prob(last).mean(), flow),
-        "normflows": step(lambda: peer.forward_kld(dequantized()), peer),
+        "ours": step(flow, lambda: -flow.log_prob(last).mean()),
+        "normflows": step(peer, lambda: peer.forward_kld(dequantized())),
         "normflows, channels last": step(
-            lambda: peer_last.forward_kld(dequantized().to(memory_format=torch.channels_last)), peer_last
+            peer_last, lambda: peer_last.forward_kld(dequantized().to(memory_format=torch.channels_last))
         ),
-        "FrEIA": step(freia, other),
+        "FrEIA": step(other, freia),
     }
     sizes = {"ours": flow, "normflows": peer, "FrEIA": other}
-    about = {"shape": SPEC.shape, "batch": BATCH, "parameters": {k: _parameters(v) for k, v in sizes.items()}}
+    about = {"shape": SPEC.shape, "batch": BATCH, "parameters": {k: parameters(v) for k, v in sizes.items()}}
     record("flow_glow_step", interleave(cases, repeats), "normflows", about)
     for module in sizes.values():
         module.eval()
@@ -120,10 +110,6 @@ def glow(repeats: int) -> None:
             "FrEIA": lambda: other(torch.randn(BATCH, *other.shapes[-1]), rev=True),
         }
         record("flow_glow_sample", interleave(draws, repeats), "normflows", about)
-
-
-def _parameters(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 class _Vectors(nn.Module):
@@ -224,9 +210,9 @@ class _Plain(nn.Module):
 def vectors(repeats: int) -> None:
     x = torch.randn(ROWS, DIM)
     for model, flows in vector_flows().items():
-        steps = {library: step(partial(_nll, flow, x), flow) for library, flow in flows.items()}
+        steps = {library: step(flow, partial(_nll, flow, x)) for library, flow in flows.items()}
         about = {"entries": DIM, "batch": ROWS, "layers": LAYERS, "hidden": HIDDEN}
-        about |= {"parameters": {library: _parameters(flow) for library, flow in flows.items()}}
+        about |= {"parameters": {library: parameters(flow) for library, flow in flows.items()}}
         record(f"flow_{model}_step", interleave(steps, repeats), "ours", about)
         with torch.no_grad():
             draws = {library: partial(_draw, flow.eval()) for library, flow in flows.items()}
@@ -250,7 +236,7 @@ def reversible(repeats: int) -> None:
         for chain in (Stored, Reversible):
             flow, name = ours(steps, chain=chain), f"{chain.__name__}, K = {steps}"
             saved[name] = _saved(flow, image)
-            cases[name] = step(lambda flow=flow: -flow.log_prob(image).mean(), flow)  # type: ignore[misc]
+            cases[name] = step(flow, lambda flow=flow: -flow.log_prob(image).mean())  # type: ignore[misc]
     record("flow_reversible", interleave(cases, repeats, 1), f"Stored, K = {STEPS}", {"batch": BATCH, "width": WIDTH})
     path = RESULTS / "flow_reversible.json"
     write_json(path, read_json(path) | {"saved_megabytes": saved})

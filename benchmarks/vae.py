@@ -37,6 +37,7 @@ from pythae.trainers.training_callbacks import TrainingCallback
 from torch import Tensor, nn
 
 from benchmarks.interleave import interleave, record
+from benchmarks.training import parameters, training_step
 from lightning_gen.base import Split
 from lightning_gen.bijections.architectures import AutoregressiveStack
 from lightning_gen.bijections.base import Bijection
@@ -145,25 +146,15 @@ def _steps(repeats: int) -> None:
     batch = {"data": image.float()}
     for name, (ours, iaf) in QUESTIONS.items():
         peer = _peer(iaf)
-        cases = {"pythae": _step("pythae", peer, lambda peer=peer: peer(batch).loss)}
+        models: dict[str, nn.Module] = {"pythae": peer}
+        cases = {"pythae": training_step(peer, lambda peer=peer: peer(batch).loss)}
         for case, posterior in ours.items():
             model = VAE(SPEC, MLPEncoder, MLPDecoder, posterior, torch.optim.Adam, Bernoulli, latent_dim=LATENT)
-            cases[case] = _step(case, model, lambda model=model: model.to_bits(model.objective(image).mean()))
+            models[case] = model
+            cases[case] = training_step(model, lambda model=model: model.to_bits(model.objective(image).mean()))
         seconds = interleave(cases, repeats, warmup=10)
-        record(f"{name}_step", seconds, "pythae", {"batch": BATCH, "latent_dim": LATENT, **_rates(seconds, BATCH)})
-
-
-def _step(case: str, model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], None]:
-    model.train()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    print(f"{case}: {sum(p.numel() for p in model.parameters()):,} parameters")
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
-
-    return step
+        about = {"batch": BATCH, "latent_dim": LATENT, "parameters": {k: parameters(v) for k, v in models.items()}}
+        record(f"{name}_step", seconds, "pythae", about | _rates(seconds, BATCH))
 
 
 def _fits(repeats: int) -> None:
