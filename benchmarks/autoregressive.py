@@ -19,10 +19,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from benchmarks.interleave import RESULTS, interleave, record
+from benchmarks.interleave import interleave, record
 from benchmarks.training import parameters, training_step
 from lightning_gen.distributions.likelihoods import Categorical, LogisticMixture, pick
-from lightning_gen.files import read_json, write_json
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.models.autoregressive import Autoregressive
 from lightning_gen.nets.image_transformer import ImageTransformer
@@ -92,9 +91,8 @@ def main(repeats: int = 3) -> None:
         speedup[name] = {key: round(value, 1) for key, value in zip(names, found, strict=True)}
         words = [sys.executable, "-m", "benchmarks.autoregressive", name]
         rows[name] = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-        record("autoregressive", seconds, "gated_pixelcnn, reader, image", {"shape": SPEC.shape, "batch": BATCH})
-        path = RESULTS / "autoregressive.json"
-        write_json(path, read_json(path) | {"times_faster_than_naive": speedup, "training": rows})
+        about, more = {"shape": SPEC.shape, "batch": BATCH}, {"times_faster_than_naive": speedup, "training": rows}
+        record("autoregressive", seconds, "gated_pixelcnn, reader, image", about, **more)
         print(f"{name}: {speedup[name]} times faster than naive; training {rows[name]}", flush=True)
 
 

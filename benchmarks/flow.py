@@ -29,13 +29,12 @@ from nflows import flows as nflows_flows
 from nflows import transforms
 from torch import Tensor, nn
 
-from benchmarks.interleave import RESULTS, interleave, record
+from benchmarks.interleave import interleave, record
 from benchmarks.training import parameters, training_step
 from lightning_gen.bijections.architectures import AutoregressiveStack, Glow, VectorRealNVP
 from lightning_gen.bijections.reversible import Reversible, Stored
 from lightning_gen.bijections.univariate import RationalQuadratic
 from lightning_gen.distributions.posteriors import gaussian_log_prob
-from lightning_gen.files import read_json, write_json
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
 from lightning_gen.nets.conditioner import GlowConditioner, MLPConditioner, ZeroConv
@@ -237,9 +236,8 @@ def reversible(repeats: int) -> None:
             flow, name = ours(steps, chain=chain), f"{chain.__name__}, K = {steps}"
             saved[name] = _saved(flow, image)
             cases[name] = step(flow, lambda flow=flow: -flow.log_prob(image).mean())  # type: ignore[misc]
-    record("flow_reversible", interleave(cases, repeats, 1), f"Stored, K = {STEPS}", {"batch": BATCH, "width": WIDTH})
-    path = RESULTS / "flow_reversible.json"
-    write_json(path, read_json(path) | {"saved_megabytes": saved})
+    seconds, about = interleave(cases, repeats, 1), {"batch": BATCH, "width": WIDTH}
+    record("flow_reversible", seconds, f"Stored, K = {STEPS}", about, saved_megabytes=saved)
     print(json.dumps(saved))
 
 

@@ -55,7 +55,9 @@ def interleave(
     return seconds
 
 
-def record(name: str, seconds: dict[str, list[float]], reference: str, about: dict[str, Any] | None = None) -> None:
+def record(
+    name: str, seconds: dict[str, list[float]], reference: str, about: dict[str, Any] | None = None, **found: Any
+) -> None:
     """Print and write the medians and, for each case, the median over rounds of its time by that of `reference`.
 
     Args:
@@ -63,6 +65,7 @@ def record(name: str, seconds: dict[str, list[float]], reference: str, about: di
         seconds: from `interleave`.
         reference: the case that the others are divided by; its ratio is 1.
         about: sizes and settings, plain values.
+        found: further entries of the file, plain values.
     """
     rows = {}
     for case, times in seconds.items():
@@ -86,6 +89,7 @@ def record(name: str, seconds: dict[str, list[float]], reference: str, about: di
             "date": datetime.now(UTC).date().isoformat(),
             "commit": _commit(),
             "versions": versions,
+            **found,
         },
     )
     table = Table(title=f"{name}, against {reference}")
