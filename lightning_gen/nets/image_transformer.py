@@ -15,6 +15,7 @@ from torch.nn.functional import gelu, linear, pad, scaled_dot_product_attention
 
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
+from lightning_gen.nets.attention import CausalLayer
 from lightning_gen.nets.causal import (
     CausalConv2d,
     CausalNet,
@@ -29,36 +30,16 @@ from lightning_gen.nets.causal import (
 __all__ = ["ImageTransformer"]
 
 
-class _Layer(nn.Module):
-    """Attention to the tokens up to the own one, and a hidden layer of four times the width; both residual, the
-    normalisation in front.
-
-    Args:
-        width: features of a token.
-        heads: of the attention.
-        dropout: of both residuals, 0..1.
-    """
+class _Layer(CausalLayer):
+    """With a hidden layer of four times the width for each token; arguments as of all of them."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm, self.attend, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        super().__init__(width, heads, dropout)
         self.norm_2, self.widen = nn.LayerNorm(width), nn.Linear(width, 4 * width)
         self.narrow = nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, T, F) -> (B, T, F)."""
-        q, k, v = self.attention(h)
-        return self.update(h, scaled_dot_product_attention(q, k, v, is_causal=True))
-
-    def attention(self, h: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values, (B, heads, T, F / heads) each."""
-        return self.attend(self.norm(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-
-    def update(self, h: Tensor, attended: Tensor) -> Tensor:
-        h = h + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
-        return h + self.dropout(self.narrow(gelu(self.widen(self.norm_2(h)))))
+    def alone(self, h: Tensor) -> Tensor:
+        return self.narrow(gelu(self.widen(self.norm_2(h))))
 
 
 @final

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from lightning_gen.errors import UserError, check_counts
+from lightning_gen.nets.attention import CausalLayer
 
 __all__ = ["PatchTransformer"]
 
@@ -87,35 +88,22 @@ class PatchTransformer(nn.Module):
         return torch.cat(x, 1)
 
 
-class _Layer(nn.Module):
-    """Attention to the tokens up to the own one, and a hidden layer of four times the width; both residual, the
-    normalisation in front."""
+class _Layer(CausalLayer):
+    """With a hidden layer of four times the width for each token; arguments as of all of them."""
 
     def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm, self.attend, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        super().__init__(width, heads)
         self.hidden = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, T, F) -> (B, T, F)."""
-        q, k, v = self._attention(h)
-        return self._update(h, scaled_dot_product_attention(q, k, v, is_causal=True))
+    def alone(self, h: Tensor) -> Tensor:
+        return self.hidden(h)
 
     def next(self, h: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
         """The next token (B, 1, F), keys and values of those before (2, B, heads, T, F / heads) or None -> what
         `forward` gives in its place, and keys and values with its own."""
-        attention = self._attention(h)
+        attention = self.attention(h)
         seen = attention[1:] if seen is None else torch.cat([seen, attention[1:]], 3)
         k, v = seen
-        return self._update(h, scaled_dot_product_attention(attention[0], k, v)), seen
-
-    def _attention(self, h: Tensor) -> Tensor:
-        """Queries, keys and values, (3, B, heads, T, F / heads)."""
-        return self.attend(self.norm(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-
-    def _update(self, h: Tensor, attended: Tensor) -> Tensor:
-        h = h + self.out(attended.transpose(1, 2).flatten(2))
-        return h + self.hidden(h)
+        return self.update(h, scaled_dot_product_attention(attention[0], k, v)), seen
