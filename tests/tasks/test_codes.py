@@ -31,20 +31,9 @@ SMALL = [
 ]
 
 
-def _fit(root, config, *arguments):
-    common = ["--run.root", str(root), "--trainer.accelerator", "cpu", "--evaluation.samples", "0"]
-    assert main(["fit", "-c", config, "--run.name", "run", "--run.images", "640", *common, *arguments]) == 0
-    return root / "run"
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return _fit(tmp_path_factory.mktemp("vae"), "configs/vae/vae_iaf.yaml", *SMALL)
-
-
-@pytest.fixture(scope="module")
-def gan(tmp_path_factory):
-    return _fit(tmp_path_factory.mktemp("gan"), "configs/gan/dcgan.yaml", "--run.images", "64")
+def run(fit):
+    return fit("vae/vae_iaf", *SMALL, "--run.images", "640")
 
 
 def test_evidence_is_what_evaluate_says(run, capsys):
@@ -228,11 +217,9 @@ def test_a_collapsed_posterior_is_told(groups, activity, words):
     assert (words in lines[0]) if words else not lines
 
 
-def test_a_posterior_that_collapses_in_training_is_told_once(tmp_path, capsys):
+def test_a_posterior_that_collapses_in_training_is_told_once(fit, capsys):
     beta = ["--model.init_args.loss", "lightning_gen.losses.evidence.Beta", "--model.init_args.loss.init_args.beta=1e4"]
-    folder = _fit(
-        tmp_path, "configs/vae/vae.yaml", *SMALL, *beta, "--run.evaluate_every", "320", "--run.images", "1920"
-    )
+    folder = fit("vae/vae", *SMALL, *beta, "--run.evaluate_every", "320", "--run.images", "1920")
     assert capsys.readouterr().err.count("posterior collapse after") == 1
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert any("eval/rate" in row for row in rows)

@@ -14,23 +14,15 @@ from lightning_gen.tasks.density import distances, histogram
 from lightning_gen.tasks.outliers import code_lengths, statistics
 
 
-def _fit(root, name, *arguments):
-    common = ["--run.root", str(root), "--run.name", name, "--trainer.accelerator", "cpu", "--evaluation.samples", "0"]
-    assert main(["fit", *arguments, *common]) == 0
-    return root / name
-
-
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def toy(fit):
     few = ["--data.init_args.levels", "16", "--data.init_args.images", "512", "--run.images", "512"]
-    return _fit(
-        tmp_path_factory.mktemp("toy"), "toy", "-c", "configs/flow/maf.yaml", "-c", "configs/data/toy.yaml", *few
-    )
+    return fit("flow/maf", "-c", "configs/data/toy.yaml", *few)
 
 
 @pytest.fixture(scope="module")
-def flow(tmp_path_factory):
-    return _fit(tmp_path_factory.mktemp("flow"), "nice", "-c", "configs/flow/nice.yaml", "--run.images", "128")
+def flow(fit):
+    return fit("flow/nice", "--run.images", "128")
 
 
 def test_density_draws_world_model_and_samples(toy, capsys):

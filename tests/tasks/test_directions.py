@@ -16,26 +16,9 @@ from lightning_gen.nets.generator import ConditionedGenerator
 from lightning_gen.nets.norms import BatchNorm, ConditionalBatchNorm
 from lightning_gen.nets.resnet_gan import ResNetGenerator
 from lightning_gen.tasks.directions import discovered, entrance, fitted
-from tests.tasks.test_sample import TINY, _fit
 
 SPEC = ImageSpec(1, 8, 8, classes=3)
 LABEL = Label(SPEC)
-
-
-@pytest.fixture(scope="module")
-def gan(tmp_path_factory):
-    return _fit(tmp_path_factory.mktemp("gan"), "gan/dcgan", *TINY)
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    words = ["-c", "configs/data/shapes16.yaml", "--data.init_args.images", "256", *TINY]
-    return _fit(tmp_path_factory.mktemp("shapes"), "gan/cgan", *words)
-
-
-@pytest.fixture(scope="module")
-def vae(tmp_path_factory):
-    return _fit(tmp_path_factory.mktemp("vae"), "vae/vae")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +63,7 @@ def test_least_squares_finds_the_direction_of_a_boundary():
 @pytest.mark.parametrize(("which", "steps"), [("gan", 5), ("vae", 4)])
 def test_strips_along_what_the_first_layer_finds(which, steps, tmp_path, request):
     run, out = request.getfixturevalue(which), tmp_path / "d.png"
-    words = ["directions", run, "--count", "3", "--steps", str(steps), "--draws", "64", "--out", str(out)]
+    words = ["directions", str(run), "--count", "3", "--steps", str(steps), "--draws", "64", "--out", str(out)]
     assert main(words) == 0
     first = out.read_bytes()
     with Image.open(out) as picture:
@@ -94,13 +77,13 @@ def test_strips_along_what_the_first_layer_finds(which, steps, tmp_path, request
 
 def test_strips_along_classes_and_attributes(gan, shapes, tmp_path, capsys):
     out = tmp_path / "d.png"
-    assert main(["directions", gan, "--targets", "3", "7", "--draws", "128", "--out", str(out)]) == 0
+    assert main(["directions", str(gan), "--targets", "3", "7", "--draws", "128", "--out", str(out)]) == 0
     assert "explained" in capsys.readouterr().out
     found = json.loads(out.with_suffix(".json").read_text())["directions"]
     assert [direction["name"] for direction in found] == ["3", "7"]
     assert all(low <= high for low, high in (direction["ends"] for direction in found))
     words = ["--targets", "size", "--label", "2", "--draws", "64", "--out", str(out)]
-    assert main(["directions", shapes, *words]) == 0
+    assert main(["directions", str(shapes), *words]) == 0
     assert len(json.loads(out.with_suffix(".json").read_text())["directions"][0]["vector"]) == 32
 
 
@@ -118,7 +101,7 @@ def test_strips_along_classes_and_attributes(gan, shapes, tmp_path, capsys):
 def test_what_cannot_be_is_one_plain_line(which, arguments, words, tmp_path, capsys, request):
     run = request.getfixturevalue(which)
     capsys.readouterr()
-    assert main(["directions", run, "--out", str(tmp_path / "x.png"), *arguments]) == 2
+    assert main(["directions", str(run), "--out", str(tmp_path / "x.png"), *arguments]) == 2
     line = capsys.readouterr().err
     assert words in line
     assert line.count("\n") == 1

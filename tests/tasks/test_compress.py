@@ -10,7 +10,6 @@ from PIL import Image
 from lightning_gen.cli import main
 from lightning_gen.distributions.likelihoods import Categorical
 from lightning_gen.distributions.posteriors import GaussianPosterior
-from lightning_gen.fit import main as fit
 from lightning_gen.images import ImageSpec
 from lightning_gen.loading import load_data, load_module
 from lightning_gen.models.autoregressive import Autoregressive
@@ -23,32 +22,27 @@ from lightning_gen.tasks.compress import pack, unpack
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    root = tmp_path_factory.mktemp("runs")
-    for seed in (0, 1):
-        arguments = ["-c", "configs/autoregressive/gated_pixelcnn.yaml", "--run.root", str(root), "--run.images", "64"]
-        small = ["--run.name", str(seed), "--seed_everything", str(seed), "--evaluation.samples", "0"]
-        small += ["--model.init_args.net.init_args.width", "8", "--model.init_args.net.init_args.layers", "2"]
-        fit([*arguments, *small, "--trainer.accelerator", "cpu"])
-    return root
+def runs(fit):
+    small = ["--model.init_args.net.init_args.width", "8", "--model.init_args.net.init_args.layers", "2"]
+    return [fit("autoregressive/gated_pixelcnn", *small, "--seed_everything", str(seed)) for seed in (0, 1)]
 
 
 @pytest.mark.parametrize(("missing", "kind"), [("bottom", "exact"), ("centre", "approximate")])
 def test_complete_draws_a_picture_and_says_what_it_is(missing, kind, runs, tmp_path, capsys):
     out = tmp_path / "x.png"
-    assert main(["complete", str(runs / "0"), "--missing", missing, "--n", "2", "--draws", "3", "--out", str(out)]) == 0
+    assert main(["complete", str(runs[0]), "--missing", missing, "--n", "2", "--draws", "3", "--out", str(out)]) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"3 completions, {kind}")
     assert Image.open(out).size == (5 * 66 + 2, 2 * 66 + 2)
 
 
 def test_compression_is_lossless_and_near_the_likelihood(runs, tmp_path, capsys):
     file, out = tmp_path / "x.lg", tmp_path / "x.npy"
-    assert main(["compress", str(runs / "0"), "--out", str(file)]) == 0
-    assert main(["decompress", str(runs / "0"), str(file), "--out", str(out)]) == 0
-    data = load_data(runs / "0" / "config.yaml")
+    assert main(["compress", str(runs[0]), "--out", str(file)]) == 0
+    assert main(["decompress", str(runs[0]), str(file), "--out", str(out)]) == 0
+    data = load_data(runs[0] / "config.yaml")
     image = torch.cat([batch["image"] for batch in data.batches("test", 512)])
     assert np.array_equal(np.load(out, allow_pickle=False), image.numpy())
-    nats = -load_module(runs / "0" / "checkpoints" / "last.ckpt").log_prob(image).sum().item()
+    nats = -load_module(runs[0] / "checkpoints" / "last.ckpt").log_prob(image).sum().item()
     assert 8 * file.stat().st_size * np.log(2) / nats == pytest.approx(1.0, abs=0.005)
 
 
@@ -66,20 +60,20 @@ def test_labels_are_coded_beside_the_images():
 
 def test_wrong_models_and_damaged_files_are_one_line(runs, tmp_path, capsys):
     file, out = tmp_path / "x.lg", tmp_path / "x.npy"
-    assert main(["compress", str(runs / "0"), "--out", str(file)]) == 0
+    assert main(["compress", str(runs[0]), "--out", str(file)]) == 0
     content = file.read_bytes()
     flipped = content[:100] + bytes([content[100] ^ 1]) + content[101:]
     cases = [
-        ("1", content, "file was written with model"),
-        ("0", flipped, "file is damaged"),
-        ("0", content[:-40], "file is damaged"),
-        ("0", content[:9], "file is damaged"),
-        ("0", b"PNG", "file is not one"),
+        (1, content, "file was written with model"),
+        (0, flipped, "file is damaged"),
+        (0, content[:-40], "file is damaged"),
+        (0, content[:9], "file is damaged"),
+        (0, b"PNG", "file is not one"),
     ]
     for run, wrong, words in cases:
         file.write_bytes(wrong)
         capsys.readouterr()
-        assert main(["decompress", str(runs / run), str(file), "--out", str(out)]) == 2
+        assert main(["decompress", str(runs[run]), str(file), "--out", str(out)]) == 2
         error = capsys.readouterr().err.splitlines()
         assert len(error) == 1
         assert words in error[0]
@@ -104,31 +98,27 @@ def test_bits_back_costs_the_negative_elbo(spec):
     assert abs(nats - draws.mean().item()) < 4 * draws.std().item()
 
 
-def test_bits_back_refuses_damaged_words_and_other_codes(tmp_path, capsys):
-    for name in ("vae", "vae_planar"):
-        small = ["--run.root", str(tmp_path), "--run.images", "64", "--run.name", name, "--evaluation.samples", "0"]
-        fit(["-c", f"configs/vae/{name}.yaml", *small, "--trainer.accelerator", "cpu"])
+def test_bits_back_refuses_damaged_words_and_other_codes(fit, tmp_path, capsys):
+    vae, planar = fit("vae/vae"), fit("vae/vae_planar")
     file, out = tmp_path / "x.lg", tmp_path / "x.npy"
-    assert main(["compress", str(tmp_path / "vae"), "--out", str(file)]) == 0
+    assert main(["compress", str(vae), "--out", str(file)]) == 0
     assert "negative ELBO" in capsys.readouterr().out
-    assert main(["decompress", str(tmp_path / "vae"), str(file), "--out", str(out)]) == 0
+    assert main(["decompress", str(vae), str(file), "--out", str(out)]) == 0
     assert len(np.load(out, allow_pickle=False)) == 300
     out.unlink()
     content = file.read_bytes()
     for wrong in (content[:-8], content[:100] + bytes([content[100] ^ 1]) + content[101:]):
         file.write_bytes(wrong)
-        assert main(["decompress", str(tmp_path / "vae"), str(file), "--out", str(out)]) == 2
+        assert main(["decompress", str(vae), str(file), "--out", str(out)]) == 2
         assert "file is damaged" in capsys.readouterr().err
-    assert main(["compress", str(tmp_path / "vae_planar"), "--out", str(tmp_path / "y")]) == 2
+    assert main(["compress", str(planar), "--out", str(tmp_path / "y")]) == 2
     assert "bits back wants GaussianPosterior" in capsys.readouterr().err
     assert not out.exists()
     assert not (tmp_path / "y").exists()
-    assert main(["complete", str(tmp_path / "vae")]) == 2
+    assert main(["complete", str(vae)]) == 2
     assert "cannot complete" in capsys.readouterr().err
 
 
-def test_a_model_without_probabilities_is_refused(tmp_path, capsys):
-    arguments = ["-c", "configs/gan/dcgan.yaml", "--run.root", str(tmp_path), "--run.images", "64", "--run.name", "gan"]
-    fit([*arguments, "--evaluation.samples", "0", "--run.health_every", "0", "--trainer.accelerator", "cpu"])
-    assert main(["compress", str(tmp_path / "gan"), "--out", str(tmp_path / "x")]) == 2
+def test_a_model_without_probabilities_is_refused(gan, tmp_path, capsys):
+    assert main(["compress", str(gan), "--out", str(tmp_path / "x")]) == 2
     assert "GAN of run" in capsys.readouterr().err
