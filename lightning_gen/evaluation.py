@@ -33,7 +33,7 @@ from lightning_gen.base import (
     condition_of,
     moved,
 )
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.files import atomic_write
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance
@@ -91,8 +91,7 @@ class Evaluation:
             raise UserError(f"evaluation.split is {split}: want train, val or test")
         if samples < 0 or samples == 1:
             raise UserError(f"evaluation.samples is {samples}: want 2 or more, or 0 for no distances")
-        if weights < 1:
-            raise UserError(f"evaluation.weights is {weights}: want 1 or more")
+        check_counts("evaluation", weights=weights)
         self.split, self.samples, self.seed, self.weights = split, samples, seed, weights
         self.extractor, self.distances = extractor, distances
         self._ready: tuple[str, list[SetDistance]] | None = None

@@ -32,7 +32,7 @@ from lightning_gen.callbacks.rate import RateAlarm
 from lightning_gen.callbacks.record import ImageBudget, SampleGrids
 from lightning_gen.callbacks.sharded import FullySharded
 from lightning_gen.callbacks.unprofiled import Unprofiled
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation import Evaluation
 from lightning_gen.files import write_json, write_text
 from lightning_gen.plain import plain_line
@@ -84,10 +84,7 @@ class Run:
     wandb: WandbMirror | None = None
 
     def __post_init__(self) -> None:
-        if self.images < 1:
-            raise UserError(f"run.images is {self.images}: want 1 or more")
-        if self.rate_images < 1:
-            raise UserError(f"run.rate_images is {self.rate_images}: want 1 or more")
+        check_counts("run", images=self.images, rate_images=self.rate_images)
         decays = (self.average.start, self.average.end) if isinstance(self.average, Ramp) else (self.average,)
         for decay in decays:
             if not 0 <= decay < 1:

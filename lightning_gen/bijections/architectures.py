@@ -17,7 +17,7 @@ from lightning_gen.bijections.residual import Exact, LogDeterminant, Residual
 from lightning_gen.bijections.reversible import Stored
 from lightning_gen.bijections.sylvester import Basis, Orthogonal, Sylvester
 from lightning_gen.bijections.univariate import Additive, Affine, Univariate
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
 __all__ = [
@@ -64,8 +64,7 @@ class NICE(Compose):
 
 def _scales(spec: ImageSpec, most: int) -> int:
     """How often the sides can be halved: once, and on while they stay even with 4 pixels or more, `most` times."""
-    if most < 1:
-        raise UserError(f"bijection.scales is {most}: want 1 or more")
+    check_counts("bijection", scales=most)
     if any(n % 2 for n in spec.shape[1:]):
         raise UserError(f"data has {spec.height}x{spec.width} pixels: a multi-scale flow wants even sides")
     possible = 1
@@ -161,8 +160,7 @@ class Glow(Compose):
         chain: Callable[[list[Bijection]], Bijection] = Stored,
         alpha: float = 0.05,
     ) -> None:
-        if steps < 1:
-            raise UserError(f"bijection.steps is {steps}: want 1 or more")
+        check_counts("bijection", steps=steps)
 
         def step(channels: int) -> list[Bijection]:
             return [NormedConv(channels), ChannelCoupling(channels, conditioner, univariate(), False, context_dim)]
@@ -238,8 +236,7 @@ class OfVectors(Compose):
 
 
 def _layers(count: int) -> range:
-    if count < 1:
-        raise UserError(f"flow.layers is {count}: want 1 or more")
+    check_counts("flow", layers=count)
     return range(count)
 
 

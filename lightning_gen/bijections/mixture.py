@@ -8,7 +8,7 @@ from torch.nn.functional import log_softmax, logsigmoid
 
 from lightning_gen.bijections.amortised import increasing_root
 from lightning_gen.bijections.univariate import Univariate
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 
 __all__ = ["MixtureOfLogistics"]
 
@@ -26,8 +26,7 @@ class MixtureOfLogistics(Univariate):
     """
 
     def __init__(self, components: int = 4) -> None:
-        if components < 1:
-            raise UserError(f"transform.components is {components}: want 1 or more")
+        check_counts("transform", components=components)
         super().__init__()
         self.components = components
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_gen.bijections.amortised import Amortised, increasing_root
 from lightning_gen.bijections.base import Bijection
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 
 __all__ = ["Basis", "Householder", "Orthogonal", "Sylvester", "Triangular"]
 
@@ -39,8 +39,7 @@ class Orthogonal(Basis):
 
     def __init__(self, dim: int, context_dim: int, columns: int = 8) -> None:
         super().__init__()
-        if columns < 1:
-            raise UserError(f"basis.columns is {columns}: want 1 or more")
+        check_counts("basis", columns=columns)
         self.dim, self.columns = dim, min(columns, dim)
         self.parameters_of = Amortised(context_dim, dim * self.columns)
 
@@ -62,8 +61,7 @@ class Householder(Basis):
 
     def __init__(self, dim: int, context_dim: int, reflections: int = 4) -> None:
         super().__init__()
-        if reflections < 1:
-            raise UserError(f"basis.reflections is {reflections}: want 1 or more")
+        check_counts("basis", reflections=reflections)
         self.dim, self.columns, self.reflections = dim, dim, reflections
         self.parameters_of = Amortised(context_dim, dim * reflections)
 

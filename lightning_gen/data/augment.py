@@ -11,7 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["Augmentation", "Chain", "Draws", "HorizontalFlip", "RandomShift"]
 
@@ -84,8 +84,7 @@ class RandomShift(Augmentation):
     """
 
     def __init__(self, pixels: int = 4) -> None:
-        if pixels < 1:
-            raise UserError(f"augment.pixels is {pixels}: want 1 or more")
+        check_counts("augment", pixels=pixels)
         self.pixels = pixels
 
     def __call__(self, image: Tensor, draws: Draws) -> Tensor:

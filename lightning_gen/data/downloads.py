@@ -17,7 +17,7 @@ from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
 __all__ = ["CIFAR10", "MNIST", "SVHN", "ArrayImages", "FashionMNIST", "fetch"]
@@ -65,8 +65,7 @@ class ArrayImages(MemoryImages):
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        if validation < 1:
-            raise UserError(f"data.validation is {validation}: want 1 or more")
+        check_counts("data", validation=validation)
         super().__init__(batch_size, seed, augment, on_device)
         self.root, self.download = Path(root).expanduser(), download
         self.validation, self.levels = validation, levels

@@ -19,7 +19,7 @@ from lightning_gen.data.levels import Levels
 from lightning_gen.data.memory import IndexedImages, update
 from lightning_gen.data.rows import Column, MemoryRows, Rows, take
 from lightning_gen.data.sources import Source
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
 __all__ = ["Catalogue", "FileImages", "FileRows", "Pictures"]
@@ -130,8 +130,7 @@ class FileImages(IndexedImages):
     ) -> None:
         if memory < 0:
             raise UserError(f"data.memory is {memory}: want 0 or more megabytes")
-        if threads < 1:
-            raise UserError(f"data.threads is {threads}: want 1 or more")
+        check_counts("data", threads=threads)
         super().__init__(batch_size, seed, augment, on_device)
         self.frame, self.levels, self.memory, self.threads = frame, levels, memory, threads
 

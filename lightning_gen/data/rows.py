@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from lightning_gen.base import Batch
 from lightning_gen.data.augment import Augmentation, Draws
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["Column", "MemoryRows", "PlainLoader", "Rows", "TrainLoader"]
 
@@ -149,8 +149,7 @@ class PlainLoader:
     """
 
     def __init__(self, rows: Rows, batch_size: int, start: int = 0, stop: int | None = None) -> None:
-        if batch_size < 1:
-            raise UserError(f"data.batch_size is {batch_size}: want 1 or more")
+        check_counts("data", batch_size=batch_size)
         self.rows, self.batch_size, self.start = rows, batch_size, start
         self.stop = len(rows) if stop is None else min(stop, len(rows))
 

@@ -16,7 +16,7 @@ from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
 __all__ = ["ATTRIBUTES", "KINDS", "Shapes", "render"]
@@ -155,8 +155,7 @@ class Shapes(MemoryImages):
     ) -> None:
         if not 8 <= size <= 64:
             raise UserError(f"data.size is {size}: want 8 to 64 pixels")
-        if images < 1:
-            raise UserError(f"data.images is {images}: want 1 or more")
+        check_counts("data", images=images)
         super().__init__(batch_size, seed, augment, on_device)
         self.pixels, self.images, self.drawing, self.levels = size, images, drawing, levels
 

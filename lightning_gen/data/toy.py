@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_gen.base import Split
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
 __all__ = ["WORLDS", "ToyWorld"]
@@ -115,8 +115,7 @@ class ToyWorld(MemoryImages):
         seed: int = 0,
         on_device: bool = True,
     ) -> None:
-        if images < 1:
-            raise UserError(f"data.images is {images}: want 1 or more")
+        check_counts("data", images=images)
         if world not in WORLDS:
             raise UserError(f"data.world is {world}: want one of {', '.join(WORLDS)}")
         super().__init__(batch_size, seed, None, on_device)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
 
 __all__ = ["Bernoulli", "Categorical", "DiscretizedGaussian", "Likelihood", "LogisticMixture", "pick"]
@@ -238,8 +238,7 @@ class LogisticMixture(_Binned):
     """
 
     def __init__(self, spec: ImageSpec, mixtures: int = 10, floor: float = -7.0) -> None:
-        if mixtures < 1:
-            raise UserError(f"likelihood.mixtures is {mixtures}: want 1 or more")
+        check_counts("likelihood", mixtures=mixtures)
         super().__init__(spec, floor)
         self.mixtures = mixtures
 

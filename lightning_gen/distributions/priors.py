@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_gen.bijections.amortised import Amortised
 from lightning_gen.bijections.base import Bijection
 from lightning_gen.distributions.posteriors import GaussianPosterior, Posterior, gaussian_log_prob
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
 __all__ = ["FlowPrior", "MixturePrior", "Prior", "Recognition", "StandardNormal", "VampPrior"]
@@ -95,8 +95,7 @@ class _Mixture(Prior):
 
 
 def _check_components(components: int) -> None:
-    if components < 1:
-        raise UserError(f"prior.components is {components}: want 1 or more")
+    check_counts("prior", components=components)
 
 
 @final

@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["Beta", "EvidenceLoss", "FreeBits", "ImportanceWeighted"]
 
@@ -80,8 +80,7 @@ class ImportanceWeighted(EvidenceLoss):
     """
 
     def __init__(self, k: int = 8) -> None:
-        if k < 1:
-            raise UserError(f"loss.k is {k}: want 1 or more")
+        check_counts("loss", k=k)
         self.k = k
 
     def __call__(self, draw: Callable[[], tuple[Tensor, Tensor]], images_seen: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.schedules import Ramp, value_at
 
 __all__ = ["R1", "R2", "Clock", "Critic", "GradientPenalty", "Lazy", "Penalty", "Regularizer", "WeightClip"]
@@ -136,8 +136,7 @@ class Lazy(Regularizer):
     """
 
     def __init__(self, regularizer: Regularizer, every: int = 16) -> None:
-        if every < 1:
-            raise UserError(f"regularizer.every is {every}: want 1 or more")
+        check_counts("regularizer", every=every)
         self.regularizer, self.every = regularizer, every
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 from lightning_gen.metrics.distances import SetDistance, Value
 from lightning_gen.metrics.extractors import Extractor
 
@@ -59,8 +59,7 @@ class FidelityDiversity(SetDistance):
     higher_is_better = True
 
     def __init__(self, extractor: Extractor, k: int = 5, **kwargs: Any) -> None:
-        if k < 1:
-            raise UserError(f"evaluation.distances.k is {k}: want 1 or more")
+        check_counts("evaluation.distances", k=k)
         super().__init__(extractor, **kwargs)
         self.k = k
 

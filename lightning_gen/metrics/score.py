@@ -5,7 +5,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 from lightning_gen.metrics.distances import SetDistance, Value
 from lightning_gen.metrics.extractors import Extractor
 
@@ -32,8 +32,7 @@ class InceptionScore(SetDistance):
     higher_is_better = True
 
     def __init__(self, extractor: Extractor, splits: int = 10, **kwargs: Any) -> None:
-        if splits < 1:
-            raise UserError(f"evaluation.distances.splits is {splits}: want 1 or more")
+        check_counts("evaluation.distances", splits=splits)
         super().__init__(extractor, **kwargs)
         self.splits = splits
 

@@ -7,7 +7,7 @@ from typing import final
 from torch import Generator, Tensor, nn
 
 from lightning_gen.base import AdversarialModule, Batch, NoiseModule, OptimizerFactory
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
 from lightning_gen.losses.penalties import Clock, Regularizer
@@ -69,8 +69,7 @@ class GAN(AdversarialModule, NoiseModule):
         reuse_fakes: bool = False,
         beta2: Ramp | None = None,
     ) -> None:
-        if latent_dim < 1:
-            raise UserError(f"model.latent_dim is {latent_dim}: want 1 or more")
+        check_counts("model", latent_dim=latent_dim)
         optimizers = generator_optimizer, discriminator_optimizer
         super().__init__(spec, *optimizers, schedule, critic_steps, accumulate, clip, reuse_fakes, beta2)
         self.latent_dim, self.loss, self.regularizers = latent_dim, loss, list(regularizers)

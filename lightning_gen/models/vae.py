@@ -12,7 +12,7 @@ from lightning_gen.base import Batch, BitsBackModule, OptimizerFactory, Stochast
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.distributions.posteriors import GaussianPosterior, Posterior
 from lightning_gen.distributions.priors import Prior, Recognition, StandardNormal
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.losses.evidence import Beta, EvidenceLoss
 from lightning_gen.nets.autoencoder import Encoder
@@ -55,8 +55,7 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         latent_dim: int = 16,
         schedule: Schedule | None = None,
     ) -> None:
-        if latent_dim < 1:
-            raise UserError(f"model.latent_dim is {latent_dim}: want 1 or more")
+        check_counts("model", latent_dim=latent_dim)
         super().__init__(spec, optimizer, schedule)
         self.latent_dim, self.loss = latent_dim, loss or Beta()
         self.likelihood, self.condition = likelihood(spec), condition(spec)

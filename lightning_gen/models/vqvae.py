@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from lightning_gen.base import Batch, OptimizerFactory, ReconstructionModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.nets.causal import CausalNet
 from lightning_gen.nets.codebook import Codebook, GridEncoder
@@ -53,8 +53,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
         commitment: float = 0.25,
         schedule: Schedule | None = None,
     ) -> None:
-        if dim < 1:
-            raise UserError(f"model.dim is {dim}: want 1 or more")
+        check_counts("model", dim=dim)
         if commitment <= 0:
             raise UserError(f"model.commitment is {commitment}: want more than 0")
         super().__init__(spec, optimizer, schedule)

@@ -11,7 +11,7 @@ from typing import ClassVar, final
 import torch
 from torch import Generator, Tensor, nn
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
 __all__ = ["Attributes", "Condition", "Label", "Unconditional"]
@@ -92,8 +92,7 @@ class Label(Condition):
         super().__init__(spec)
         if not spec.classes:
             raise UserError("data has no classes: condition Label wants a set with labels")
-        if features < 1:
-            raise UserError(f"condition.features is {features}: want 1 or more")
+        check_counts("condition", features=features)
         self.features = features
         self.embedding = nn.Embedding(spec.classes, features)
 

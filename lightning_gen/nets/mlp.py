@@ -27,8 +27,7 @@ class MLPGenerator(nn.Module):
 
     def __init__(self, spec: ImageSpec, latent_dim: int, features: int = 0, width: int = 256, layers: int = 2) -> None:
         super().__init__()
-        if layers < 1:
-            raise UserError(f"generator.layers is {layers}: want 1 or more")
+        check_counts("generator", layers=layers)
         hidden: list[nn.Module] = []
         for i in range(layers):
             hidden += [nn.Linear(width if i else latent_dim + features, width), nn.ReLU()]

@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 from torch import Tensor, nn
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["BatchNorm", "ConditionalBatchNorm", "GroupNorm", "LayerNorm", "NoNorm", "Norm"]
 
@@ -66,8 +66,7 @@ class GroupNorm(Norm):
 
     def __init__(self, channels: int, features: int = 0, groups: int = 8) -> None:
         super().__init__()
-        if groups < 1:
-            raise UserError(f"norm.groups is {groups}: want 1 or more")
+        check_counts("norm", groups=groups)
         groups = next(g for g in range(min(groups, channels), 0, -1) if channels % g == 0)
         self.norm = nn.GroupNorm(groups, channels)
 

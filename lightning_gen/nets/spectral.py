@@ -6,7 +6,7 @@ from typing import final
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lightning_gen.errors import UserError
+from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.discriminator import Discriminator, Rows, Verdict
 
@@ -28,8 +28,7 @@ class SpectralNorm(Discriminator):
         self, spec: ImageSpec, discriminator: Callable[[ImageSpec], Discriminator], iterations: int = 1
     ) -> None:
         super().__init__()
-        if iterations < 1:
-            raise UserError(f"discriminator.iterations is {iterations}: want 1 or more")
+        check_counts("discriminator", iterations=iterations)
         self.net = discriminator(spec)
         self.keys = self.net.keys
         for module in list(self.net.modules()):
