@@ -210,6 +210,11 @@ class ImageModule(LightningModule, ABC):
         device = generator.device if generator is not None else self.device
         return torch.randn(*shape, generator=generator, device=device).to(self.device)
 
+    def uniform(self, *shape: int, generator: Generator | None = None) -> Tensor:
+        """The same, uniform in [0, 1)."""
+        device = generator.device if generator is not None else self.device
+        return torch.rand(*shape, generator=generator, device=device).to(self.device)
+
 
 class GenerativeModule(ImageModule):
     """A model that makes images."""

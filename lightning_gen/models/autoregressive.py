@@ -66,7 +66,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         generator: Generator | None = None,
     ) -> Tensor:
         condition = self.condition.rows(condition, n, generator)
-        uniform = self._uniform(n, generator)
+        uniform = self.uniform(n, 1, *self.spec.shape, generator=generator)
         return self.walk(n, lambda p, place: pick(p, uniform[:, :, *place], temperature), condition)
 
     def walk(self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None) -> Tensor:
@@ -100,7 +100,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         select: Callable[[], Tensor | None],
     ) -> Tensor:
         """Fill in the missing pixels; `weigh` is told the log-probability of every known one, 0 where none is."""
-        uniform = self._uniform(len(image), generator)
+        uniform = self.uniform(len(image), 1, *self.spec.shape, generator=generator)
 
         def choose(p: Tensor, place: Place) -> Tensor:
             given, level = known[:, 0, *place[1:]], image[:, *place]
@@ -135,8 +135,3 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
                     signed.copy_(signed[rows])
                     reader.select(rows)
         return image
-
-    def _uniform(self, n: int, generator: Generator | None) -> Tensor:
-        """(n, 1, C, H, W), drawn where `generator` lives."""
-        device = generator.device if generator is not None else self.device
-        return torch.rand((n, 1, *self.spec.shape), generator=generator, device=device).to(self.device)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import final
 
-import torch
 from torch import Generator, Tensor
 
 from lightning_gen.base import Batch, OptimizerFactory, ReconstructionModule, VariationalModule
@@ -60,9 +59,7 @@ class HierarchicalVAE(VariationalModule, ReconstructionModule):
         generator: Generator | None = None,
     ) -> Tensor:
         noise = temperature * self.noise(n, sum(map(math.prod, self.net.shapes)), generator=generator)
-        device = generator.device if generator is not None else self.device
-        shape = (n, self.likelihood.draws, *self.spec.shape[1:])
-        uniform = torch.rand(shape, generator=generator, device=device).to(self.device)
+        uniform = self.uniform(n, self.likelihood.draws, *self.spec.shape[1:], generator=generator)
         return self.likelihood.sample(self.net.generate(noise), uniform, temperature)
 
     def reconstruct(self, image: Tensor, condition: Batch | None = None) -> Tensor:

@@ -91,12 +91,8 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         rows = self.condition.rows(condition, n, generator)
         z = self.draw_prior(n, rows, temperature, generator)
         shape = (n, self.likelihood.draws, *self.spec.shape[1:])
-        uniform = self._uniform(*shape, generator=generator)
+        uniform = self.uniform(*shape, generator=generator)
         return self.likelihood.sample(self.decoder(_join(z, self.condition(rows))), uniform, temperature)
-
-    def _uniform(self, *shape: int, generator: Generator | None) -> Tensor:
-        device = generator.device if generator is not None else self.device
-        return torch.rand(shape, generator=generator, device=device).to(self.device)
 
     def draw_prior(
         self,
@@ -107,7 +103,7 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
     ) -> Tensor:
         context = self.condition(self.condition.rows(condition, n, generator))
         noise = temperature * self.noise(n, self.latent_dim, generator=generator)
-        return self.prior.draw(noise, self._uniform(n, generator=generator), context)
+        return self.prior.draw(noise, self.uniform(n, generator=generator), context)
 
     def draw_code(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         return self.posterior.rsample(self._features(image, self.condition(condition)))[0]

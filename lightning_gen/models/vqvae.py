@@ -103,7 +103,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
     ) -> Tensor:
         context = self.condition(self.condition.rows(condition, n, generator))
         grid = torch.zeros(n, *self.grid.shape, dtype=torch.uint8, device=self.device)
-        uniform = self._uniform(*grid.shape, generator=generator)
+        uniform = self.uniform(*grid.shape, generator=generator)
         shown = self.codebook.look_up(grid[:, 0])
         reader = self.prior.reader(shown, context)
         for row in range(self.grid.height):
@@ -113,11 +113,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
                 shown[here] = self.codebook.look_up(grid[here][:, 0])
         raw = self.decoder(shown)
         shape = (n, self.likelihood.draws, *self.spec.shape[1:])
-        return self.likelihood.sample(raw, self._uniform(*shape, generator=generator), temperature)
-
-    def _uniform(self, *shape: int, generator: Generator | None) -> Tensor:
-        device = generator.device if generator is not None else self.device
-        return torch.rand(shape, generator=generator, device=device).to(self.device)
+        return self.likelihood.sample(raw, self.uniform(*shape, generator=generator), temperature)
 
     def reconstruct(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         index = self.codebook(self.encoder(to_signed(image, self.spec.levels)))
