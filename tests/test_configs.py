@@ -48,6 +48,18 @@ def test_config_keeps_its_promises(config, tmp_path):
     assert {"config.yaml", "run.json", "samples", "checkpoints"} <= {p.name for p in folder.iterdir()}
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=_name)
+def test_config_trains_in_mixed_16_bits(config, tmp_path):
+    """Two batches under autocast: nothing mixes dtypes, and all that is learned stays finite float32."""
+    arguments = ["-c", str(config), "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "32", *QUIET]
+    arguments += ["--data.init_args.batch_size", "16", *NO_DISTANCES, "--trainer.precision", "bf16-mixed"]
+    fit([*arguments, *FEWER.get(_name(config), [])])
+    state = torch.load(tmp_path / "x" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    floats = {name: value for name, value in state.items() if value.is_floating_point()}
+    assert {value.dtype for value in floats.values()} <= {torch.float32, torch.float64}
+    assert [name for name, value in floats.items() if not value.isfinite().all()] == []
+
+
 @torch.no_grad()
 def _samples_agree(a: GenerativeModule, b: GenerativeModule) -> None:
     first, second = (m.sample(3, generator=torch.Generator().manual_seed(1)) for m in (a, b))

@@ -67,7 +67,7 @@ class WeightClip(Regularizer):
 
 
 def _squared_norm(critic: Critic, x: Tensor) -> Tensor:
-    """(B,), squared Euclidean norm of the gradient of each image's logits with respect to the image."""
+    """(B,), squared Euclidean norm of the gradient of each image's logits with respect to the image `x`, in its dtype."""
     x = x.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     return gradient.flatten(1).square().sum(1)
@@ -89,7 +89,8 @@ class GradientPenalty(Penalty):
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
-        norm = (_squared_norm(critic, fake.lerp(real, share)) + 1e-12).sqrt()  # the root has no gradient at 0
+        between = fake.to(real.dtype).lerp(real, share)  # mixed precision generates images in 16 bits
+        norm = (_squared_norm(critic, between) + 1e-12).sqrt()  # the root has no gradient at 0
         return self.weight * (norm - 1.0).square().mean()
 
 
@@ -122,7 +123,7 @@ class R2(Penalty):
         self.gamma = gamma
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
-        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, fake).mean()
+        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, fake.to(real.dtype)).mean()
 
 
 @final
