@@ -1,11 +1,13 @@
-"""One plain line out of the configuration library's nested report of a wrong argument."""
+"""Nested configurations in plain words: arguments by the names that users write, and one plain line out of the
+configuration library's report of a wrong one."""
 
 import difflib
 import importlib
 import inspect
 import re
+from typing import Any
 
-__all__ = ["plain_line"]
+__all__ = ["flat", "plain_line"]
 
 _CLASS = re.compile(r"(?:given class_path |class_path=)'([\w.]+)'")
 #: the groups of arguments that are not classes chosen in YAML
@@ -15,6 +17,17 @@ _GROUPS = {
     "evaluation": "lightning_gen.evaluation.Evaluation",
 }
 _KEY = re.compile(r'Parser key "([\w.]+)"')
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> {"a.b.c": value}; an empty one is a value.
+
+    >>> flat({"run": {"images": 64}, "data": {}})
+    {'run.images': 64, 'data': {}}
+    """
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {key: v for name, item in value.items() for key, v in flat(item, f"{prefix}.{name}".strip(".")).items()}
 
 
 def plain_line(report: str) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_gen.callbacks.checkpoint_io import keep, newest_valid
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json_lines, write_text
+from lightning_gen.plain import flat
 
 __all__ = ["Resume", "Start", "start"]
 
@@ -75,7 +76,7 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
 
 
 def _check_same(old: str, new: str, folder: Path) -> None:
-    before, after = (_flat(yaml.safe_load(text)) for text in (old, new))
+    before, after = (flat(yaml.safe_load(text)) for text in (old, new))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not key.startswith(_FREE):
             raise UserError(
@@ -91,13 +92,6 @@ def _check_shapes(checkpoint: Path, saved: dict[str, Tensor], module: LightningM
         if shapes[0] != shapes[1]:
             found = f"it has {shapes[0]} for {name}, the model wants {shapes[1]}"
             raise UserError(f"checkpoint {checkpoint} is of another shape: {found}")
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings -> {"a.b.c": value}."""
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    return {key: v for name, item in value.items() for key, v in _flat(item, f"{prefix}.{name}".strip(".")).items()}
 
 
 def _rewind(folder: Path, state: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from lightning_gen.errors import UserError
 from lightning_gen.fit import build
+from lightning_gen.plain import flat
 
 VAE = "lightning_gen.models.vae.VAE"
 CASES = {
@@ -39,3 +40,7 @@ def test_what_is_missing_is_named(tmp_path):
     config.write_text(f"model: {{class_path: {VAE}}}\n")
     with pytest.raises(UserError, match="model lacks encoder, decoder, posterior, optimizer"):
         build(["-c", str(config)])
+
+
+def test_nested_arguments_get_the_names_that_users_write():
+    assert flat({"a": {"b": {"c": 1}, "d": [{"e": 2}]}, "f": {}}) == {"a.b.c": 1, "a.d": [{"e": 2}], "f": {}}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from lightning_gen.errors import UserError
+from lightning_gen.plain import flat
 
 __all__ = ["Grid", "RunRecord", "find_runs", "read_neighbours", "read_run", "read_runs"]
 
@@ -125,7 +126,7 @@ def read_run(folder: Path, label: str | None = None) -> RunRecord:
         folder=folder,
         label=label or folder.resolve().name,
         about=about,
-        config=_flat(config) if config else {},
+        config=flat(config) if config else {},
         metrics=sorted(metrics, key=lambda row: row["images_seen"]),
         evaluations=evaluations,
         grids=_grids(folder / "samples"),
@@ -184,13 +185,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings -> {"a.b.c": value}."""
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    return {key: v for name, item in value.items() for key, v in _flat(item, f"{prefix}.{name}".strip(".")).items()}
 
 
 def _grids(folder: Path) -> list[Grid]:
