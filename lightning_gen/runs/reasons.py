@@ -3,7 +3,7 @@
 from typing import Any
 
 from lightning_gen.runs.tables import Table
-from lightning_gen.runs.words import metric_words
+from lightning_gen.runs.words import metric_words, plain
 
 __all__ = ["reasons"]
 
@@ -60,6 +60,4 @@ def _differences(tables: list[Table]) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return "x".join(map(str, value))
-    return "not recorded" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return "not recorded" if value is None else plain(value)

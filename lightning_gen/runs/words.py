@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning_gen.runs.read import RunRecord
 
-__all__ = ["bound_words", "duration_words", "identity_words", "metric_words", "progress_words", "value_words"]
+__all__ = ["bound_words", "duration_words", "identity_words", "metric_words", "plain", "progress_words", "value_words"]
 
 _BOUNDS = {
     "exact": "exact: the negative log-likelihood or code length itself",
@@ -46,11 +46,12 @@ def identity_words(identity: dict[str, Any]) -> str:
     words = []
     for keys, form in _IDENTITY:
         if all(key in left for key in keys):
-            words.append(form.format(*(_plain(left.pop(key)) for key in keys)))
-    return ", ".join([*words, *(f"{key} {_plain(value)}" for key, value in sorted(left.items()))])
+            words.append(form.format(*(plain(left.pop(key)) for key in keys)))
+    return ", ".join([*words, *(f"{key} {plain(value)}" for key, value in sorted(left.items()))])
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A value of an identity: ``1x8x8``, ``1,000``."""
     if isinstance(value, list):
         return "x".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
