@@ -104,24 +104,20 @@ class RealNVP(Compose):
         norm: Callable[[int], Bijection] = ActNorm,
         alpha: float = 0.05,
     ) -> None:
-        def checkerboards(channels: int, count: int) -> Iterator[Bijection]:
+        def alternating(coupling: Callable[..., Bijection], channels: int, count: int) -> Iterator[Bijection]:
             for i in range(count):
                 yield norm(channels)
-                yield CheckerboardCoupling(channels, conditioner, univariate(), bool(i % 2), context_dim)
-
-        def over_channels(channels: int) -> Iterator[Bijection]:
-            for i in range(couplings):
-                yield norm(channels)
-                yield ChannelCoupling(channels, conditioner, univariate(), bool(i % 2), context_dim)
+                yield coupling(channels, conditioner, univariate(), bool(i % 2), context_dim)
 
         def scale(shape: tuple[int, int, int], left: int) -> Bijection:
             channels, height, width = shape
             if not left:
-                return Compose(*checkerboards(channels, couplings + 1), Flatten(shape))
+                return Compose(*alternating(CheckerboardCoupling, channels, couplings + 1), Flatten(shape))
             squeezed = (4 * channels, height // 2, width // 2)
             rest = scale((2 * channels, height // 2, width // 2), left - 1)
-            layers = [*checkerboards(channels, couplings), Squeeze(), *over_channels(4 * channels)]
-            return Compose(*layers, FactorOut(squeezed, rest))
+            before = alternating(CheckerboardCoupling, channels, couplings)
+            behind = alternating(ChannelCoupling, 4 * channels, couplings)
+            return Compose(*before, Squeeze(), *behind, FactorOut(squeezed, rest))
 
         super().__init__(Logit(alpha), scale(spec.shape, _scales(spec, scales)))
 
