@@ -33,6 +33,10 @@ class Arguments(argparse.ArgumentParser):
         """Add ``--checkpoint``, which one of a run."""
         self.add_argument("--checkpoint", choices=["last", "best"], default="last", help="which one of the run (last)")
 
+    def split(self) -> None:
+        """Add ``--split``, which images of the data set."""
+        self.add_argument("--split", choices=["train", "val", "test"], default="test", help="of the images (test)")
+
     def seed(self) -> None:
         """Add ``--seed``."""
         self.add_argument("--seed", type=natural, default=0, help="of all randomness (0)")

@@ -63,6 +63,10 @@ class ImageSpec:
         """C*H*W, the number that bits/dim divides by."""
         return self.channels * self.height * self.width
 
+    def fits(self, other: "ImageSpec") -> bool:
+        """Whether images of one are images of the other: the same shape and levels."""
+        return (self.shape, self.levels) == (other.shape, other.levels)
+
     def check(self, image: Tensor) -> None:
         """Raise where `image` is not uint8 (B, C, H, W) of this spec: a range mix-up becomes an error here."""
         if image.dtype != torch.uint8:

@@ -16,7 +16,7 @@ from lightning_gen.base import ImageData, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.plain import plain_line
 
-__all__ = ["checkpoint_path", "export_header", "load_data", "load_module", "load_run", "load_section"]
+__all__ = ["checkpoint_path", "export_header", "load_data", "load_fitting", "load_module", "load_run", "load_section"]
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule, ImageData]:
@@ -58,6 +58,18 @@ def load_data(config: str | Path) -> ImageData:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(ImageData, "data")
     return _instantiate(parser, {"data": section}, config).data
+
+
+def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> ImageData:
+    """The data set of the run that `module` is of, or of another YAML file in its place.
+
+    Raises:
+        UserError: it has other images than the module takes.
+    """
+    data = load_data(config or run / "config.yaml")
+    if not data.spec.fits(module.spec):
+        raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} of run {run} wants {module.spec}")
+    return data
 
 
 def load_section(config: str | Path, section: str, kind: type, changes: dict[str, Any]) -> Any:

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("baselines", __doc__)
     parser.add_argument("config", type=Path, help="YAML with the data set, such as a run's config.yaml")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="where the run folders go (runs)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images to score (test)")
+    parser.split()
     parser.add_argument("--samples", type=natural, help="images in each generated set (as in CONFIG, or 1,000)")
     options = parser.parse_args(arguments)
 

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("cluster", __doc__)
     parser.run()
     parser.add_argument("--clusters", type=positive, help="(as many as there are classes, 10 without)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
+    parser.split()
     parser.add_argument("--images", type=positive, default=5000, help="at most so many (5000)")
     parser.seed()
     parser.add_argument("--out", type=Path, help="PNG to write, a row of members per cluster (RUN/samples/cluster.png)")

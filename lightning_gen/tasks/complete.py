@@ -15,7 +15,7 @@ from lightning_gen.base import CompletionModule, condition_of
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import ImageSpec, grid
-from lightning_gen.loading import checkpoint_path, load_data, load_module
+from lightning_gen.loading import checkpoint_path, load_fitting, load_module
 
 __all__ = ["MASKS", "main"]
 
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--n", type=positive, default=8, help="images, one per row (8)")
     parser.add_argument("--draws", type=positive, default=6, help="completions of each (6)")
     parser.add_argument("--data", type=Path, metavar="CONFIG", help="YAML of another data set (the run's own)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="of the images (test)")
+    parser.split()
     parser.seed()
     parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/complete_MISSING.png)")
     options = parser.parse_args(arguments)
@@ -61,9 +61,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(
             f"{type(module).__name__} of run {options.run} cannot complete: want an autoregressive model or a flow"
         )
-    data = load_data(options.data or options.run / "config.yaml")
-    if (data.spec.shape, data.spec.levels) != (module.spec.shape, module.spec.levels):
-        raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} wants {module.spec}")
+    data = load_fitting(options.run, module, options.data)
     generator = torch.Generator().manual_seed(options.seed)
     batch = next(data.batches(options.split, options.n, 0, options.n))
     image = batch["image"]

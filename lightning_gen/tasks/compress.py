@@ -19,7 +19,7 @@ from lightning_gen.base import Batch, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write
 from lightning_gen.images import ImageSpec
-from lightning_gen.loading import checkpoint_path, load_data, load_module
+from lightning_gen.loading import checkpoint_path, load_fitting, load_module
 from lightning_gen.tasks.coders import Coder, coder_of
 
 __all__ = ["main", "pack", "unpack"]
@@ -32,15 +32,13 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("compress", __doc__)
     parser.run()
     parser.add_argument("--data", type=Path, metavar="CONFIG", help="YAML of another data set (the run's own)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
+    parser.split()
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     options = parser.parse_args(arguments)
 
     module = load_module(checkpoint_path(options.run, options.checkpoint))
     coder = coder_of(module, str(options.run))
-    data = load_data(options.data or options.run / "config.yaml")
-    if (data.spec.shape, data.spec.levels) != (module.spec.shape, module.spec.levels):
-        raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} wants {module.spec}")
+    data = load_fitting(options.run, module, options.data)
     parts = list(data.batches(options.split, 512))
     batch = {key: torch.cat([part[key] for part in parts]) for key in ("image", *module.condition_keys)}
     content, nats = pack(module, coder, batch)
@@ -77,7 +75,7 @@ def unpack(module: ImageModule, coder: Coder, content: bytes) -> Tensor:
         number, at = _read_varint(content, at)
         numbers.append(number)
     spec, count = ImageSpec(numbers[0], numbers[1], numbers[2], numbers[3] + 1), numbers[4]
-    if (spec.shape, spec.levels) != (module.spec.shape, module.spec.levels) or len(content) < at + 4:
+    if not spec.fits(module.spec) or len(content) < at + 4:
         raise UserError("file is damaged: its header does not fit its model")
     (checksum,), words = struct.unpack("<I", content[at : at + 4]), content[at + 4 :]
     try:

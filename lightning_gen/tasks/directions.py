@@ -15,14 +15,14 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lightning_gen.arguments import Arguments, fraction, natural, positive
-from lightning_gen.base import Batch, GenerativeModule, ImageData, ImageModule
+from lightning_gen.base import Batch, GenerativeModule, ImageData
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import BLOCK, Evaluation
 from lightning_gen.files import atomic_write, write_json
 from lightning_gen.images import ImageSpec, grid, to_signed
 from lightning_gen.loading import load_run
 from lightning_gen.metrics.modes import spread
-from lightning_gen.tasks.vectors import Paint, condition_rows, draw_vectors, painter
+from lightning_gen.tasks.vectors import Paint, check_labels, condition_rows, draw_vectors, painter
 
 __all__ = ["Direction", "discovered", "entrance", "fitted", "main"]
 
@@ -101,12 +101,8 @@ def _parser() -> Arguments:
     return parser
 
 
-def _check(options: argparse.Namespace, module: ImageModule) -> None:
-    name = type(module).__name__
-    if options.label is not None and "label" not in module.condition_keys:
-        raise UserError(f"--label {options.label} given: this {name} is not conditioned on labels")
-    if options.label is not None and options.label >= module.spec.classes:
-        raise UserError(f"--label {options.label} given: want 0 to {module.spec.classes - 1}")
+def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
+    check_labels(module, [] if options.label is None else [options.label])
     if options.steps < 2:
         raise UserError(f"--steps is {options.steps}: want 2 or more")
     if options.draws < max(16, options.rows):

@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
     """``lightning-gen encode RUN [--split test] [--images N] [--neighbours K] [--out FILE]``."""
     parser = Arguments("encode", __doc__)
     parser.run()
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
+    parser.split()
     parser.add_argument("--images", type=positive, default=5000, help="at most so many of a split (5000)")
     parser.add_argument("--neighbours", type=positive, default=5, help="neighbours that are looked at (5)")
     parser.add_argument("--out", type=Path, help="CSV to write (RUN/codes_SPLIT.csv)")

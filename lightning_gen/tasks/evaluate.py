@@ -18,10 +18,9 @@ from rich.table import Table
 
 from lightning_gen.arguments import Arguments, natural, positive
 from lightning_gen.base import GenerativeModule
-from lightning_gen.errors import UserError
 from lightning_gen.evaluation import Evaluation, evaluation_row
 from lightning_gen.files import append_json_line
-from lightning_gen.loading import checkpoint_path, load_data, load_module, load_section
+from lightning_gen.loading import checkpoint_path, load_fitting, load_module, load_section
 from lightning_gen.tasks.neighbours import write_neighbours
 
 __all__ = ["main"]
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folder")
     parser.checkpoint()
     parser.add_argument("--data", type=Path, metavar="CONFIG", help="YAML of another data set (the run's own)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="real images (test)")
+    parser.split()
     parser.add_argument("--samples", type=natural, help="images drawn for the distances (as in the run's config)")
     parser.add_argument("--weights", type=positive, help="k of the importance-weighted bound (as in the run's config)")
     parser.add_argument("--seed", type=natural, help="of every draw (as in the run's config)")
@@ -57,9 +56,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     began = time.monotonic()
     module = load_module(checkpoint_path(run, checkpoint)).to(device)
-    data = load_data(config or run / "config.yaml")
-    if data.spec.shape != module.spec.shape or data.spec.levels != module.spec.levels:
-        raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} of run {run} wants {module.spec}")
+    data = load_fitting(run, module, config)
     evaluation = load_section(run / "config.yaml", "evaluation", Evaluation, changes)
     with Progress(transient=True, console=Console(stderr=True), disable=not show) as progress:
         task = progress.add_task(run.name, total=evaluation.steps(module, data))

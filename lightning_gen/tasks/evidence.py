@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("evidence", __doc__)
     parser.run()
     parser.add_argument("--weights", type=positive, default=64, help="k, draws of the code per image (64)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
+    parser.split()
     parser.add_argument("--images", type=positive, help="at most so many (all)")
     parser.seed()
     options = parser.parse_args(arguments)

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("reconstruct", __doc__)
     parser.run()
     parser.add_argument("--n", type=positive, default=32, help="images in the picture (32)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
+    parser.split()
     parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/reconstruct.png)")
     options = parser.parse_args(arguments)
 

@@ -13,7 +13,7 @@ from lightning_gen.evaluation import BLOCK, sample_block
 from lightning_gen.files import atomic_write, write_png
 from lightning_gen.images import grid
 from lightning_gen.loading import checkpoint_path, load_module
-from lightning_gen.tasks.vectors import condition_rows, draw_vectors, painter, truncated_normal
+from lightning_gen.tasks.vectors import check_labels, condition_rows, draw_vectors, painter, truncated_normal
 
 __all__ = ["main", "slerp"]
 
@@ -60,11 +60,7 @@ def _parser() -> Arguments:
 def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
     """Raise where the options do not fit each other or the model."""
     name = type(module).__name__
-    if options.label is not None:
-        if "label" not in module.condition_keys:
-            raise UserError(f"--label {options.label[0]} given: this {name} is not conditioned on labels")
-        if max(options.label) >= module.spec.classes:
-            raise UserError(f"--label {max(options.label)} given: want 0 to {module.spec.classes - 1}")
+    check_labels(module, options.label or [])
     if options.truncation is not None and not isinstance(module, NoiseModule):
         raise UserError(
             f"--truncation {options.truncation:g} given: {name} does not paint from a Gaussian noise vector"

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     names = ", ".join(CHANGES)
     parser.add_argument("--other", nargs="+", default=[], help=f"YAML of a data set, or the run's own images: {names}")
     parser.add_argument("--background", type=Path, metavar="RUN", help="a second model, for likelihood ratios (none)")
-    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="images (test)")
+    parser.split()
     parser.add_argument("--weights", type=positive, default=1, help="k of the importance-weighted bound (1)")
     parser.add_argument("--images", type=positive, default=2000, help="at most so many of a set (2000)")
     parser.seed()
@@ -87,7 +87,7 @@ def likelihood(module: ImageModule) -> LikelihoodModule:
 
 def _background(run: Path, model: LikelihoodModule) -> LikelihoodModule:
     second = likelihood(load_module(checkpoint_path(run)))
-    if (second.spec.shape, second.spec.levels) != (model.spec.shape, model.spec.levels):
+    if not second.spec.fits(model.spec):
         raise UserError(f"--background {run} is of {second.spec}: want images like those of the run, {model.spec}")
     return second
 
@@ -105,7 +105,7 @@ def _other(other: str, data: ImageData, own: list[Batch], split: str, images: in
     if not Path(other).suffix:
         raise UserError(f"--other is {other}: want the YAML of a data set or one of {', '.join(CHANGES)}")
     second = load_data(other)
-    if second.spec.shape != data.spec.shape or second.spec.levels != data.spec.levels:
+    if not second.spec.fits(data.spec):
         raise UserError(f"--other {other} is {second.spec}: want images like those of the run, {data.spec}")
     return second.name, list(second.batches(split, BLOCK, 0, images))  # type: ignore[arg-type]
 

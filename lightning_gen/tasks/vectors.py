@@ -1,6 +1,6 @@
 """The vector that an image comes from: the standard normal noise of a GAN, a code of a VAE's prior."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from lightning_gen.base import Batch, GenerativeModule, NoiseModule, StochasticLatentModule
 from lightning_gen.errors import UserError
 
-__all__ = ["Paint", "condition_rows", "draw_vectors", "painter", "truncated_normal"]
+__all__ = ["Paint", "check_labels", "condition_rows", "draw_vectors", "painter", "truncated_normal"]
 
 #: vectors (N, Z) and N rows of the condition, None for a model without -> uint8 (N, C, H, W)
 Paint = Callable[[Tensor, Batch | None], Tensor]
@@ -21,6 +21,14 @@ def painter(module: GenerativeModule) -> Paint:
     if isinstance(module, StochasticLatentModule):
         return module.decode
     raise UserError(f"{type(module).__name__} has no vector that its images come from: want a GAN or a VAE")
+
+
+def check_labels(module: GenerativeModule, labels: Sequence[int]) -> None:
+    """Raise where the classes that the user wants cannot be told to the model."""
+    if labels and "label" not in module.condition_keys:
+        raise UserError(f"--label {labels[0]} given: this {type(module).__name__} is not conditioned on labels")
+    if labels and max(labels) >= module.spec.classes:
+        raise UserError(f"--label {max(labels)} given: want 0 to {module.spec.classes - 1}")
 
 
 def condition_rows(module: GenerativeModule, n: int, given: Batch | None, generator: Generator) -> Batch | None:

@@ -46,6 +46,17 @@ def test_compression_is_lossless_and_near_the_likelihood(runs, tmp_path, capsys)
     assert 8 * file.stat().st_size * np.log(2) / nats == pytest.approx(1.0, abs=0.005)
 
 
+@pytest.mark.parametrize("command", ["complete", "compress", "evaluate"])
+def test_data_of_other_images_is_refused_in_one_line(command, runs, tmp_path, capsys):
+    out = [] if command == "evaluate" else ["--out", str(tmp_path / "x")]
+    assert main([command, str(runs[0]), "--data", "configs/data/shapes16.yaml", *out]) == 2
+    line = capsys.readouterr().err
+    assert "data shapes is 3x16x16, 256 levels: Autoregressive of run" in line
+    assert "wants 1x8x8, 17 levels" in line
+    assert line.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_labels_are_coded_beside_the_images():
     torch.manual_seed(0)
     net = partial(GatedPixelCNN, width=6, layers=2)
