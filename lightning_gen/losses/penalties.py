@@ -67,7 +67,7 @@ class WeightClip(Regularizer):
 
 
 def _squared_norm(critic: Critic, x: Tensor) -> Tensor:
-    """(B,), squared Euclidean norm of the gradient of each image's logits with respect to the image `x`, in its dtype."""
+    """(B,), squared Euclidean norm of the gradient of each image's logits with respect to `x`, in its dtype."""
     x = x.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     return gradient.flatten(1).square().sum(1)
