@@ -16,6 +16,7 @@ __all__ = [
     "read_json",
     "read_json_lines",
     "sync",
+    "write_figure",
     "write_json",
     "write_png",
     "write_text",
@@ -89,6 +90,12 @@ def sync(path: str | Path) -> None:
     """Force what has been written to `path` to disk; nothing where there is no such file."""
     with suppress(FileNotFoundError), open(path, "rb") as stream:
         os.fsync(stream.fileno())
+
+
+def write_figure(path: str | Path, figure: Any, dpi: int = 100) -> None:
+    """Write a figure of matplotlib as PNG, atomically."""
+    with atomic_write(path) as stream:
+        figure.savefig(stream, format="png", dpi=dpi)
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:

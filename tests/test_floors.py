@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-GROUND = {"errors", "files", "images", "schedules", "arguments", "plain"}
+GROUND = {"errors", "files", "images", "schedules", "arguments", "plain", "panels"}
 BELOW = {
     **dict.fromkeys((*GROUND, "nets", "losses", "bijections", "metrics", "base"), GROUND),
     "distributions": GROUND | {"bijections"},

@@ -14,7 +14,7 @@ import torch
 from benchmarks.interleave import RESULTS, hardware
 from lightning_gen.base import GenerativeModule
 from lightning_gen.cli import main as command
-from lightning_gen.files import atomic_write, read_json, read_json_lines, write_json, write_text
+from lightning_gen.files import read_json, read_json_lines, write_figure, write_json, write_text
 from lightning_gen.images import grid, to_signed
 from lightning_gen.loading import checkpoint_path, load_module
 
@@ -137,12 +137,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 def _draw(root: Path) -> None:
     """Of seed 0 of each case: images of the live weights at the end, and readings over images seen."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(2, len(CASES), figsize=(3.1 * len(CASES), 5.6), layout="constrained")
+    figure = Figure(figsize=(3.1 * len(CASES), 5.6), layout="constrained")
+    axes = figure.subplots(2, len(CASES))
     for (name, case), (above, below) in zip(CASES.items(), axes.T, strict=True):
         run = root / f"{name}-0"
         _draw_images(above, run)
@@ -160,9 +158,7 @@ def _draw(root: Path) -> None:
             below.plot(seen, values, label=label, linewidth=1.2)
         below.set(ylim=(0, 2.2), xlabel="images seen")
     axes[1][0].legend(frameon=False, fontsize=7)
-    with atomic_write(PICTURE) as stream:
-        figure.savefig(stream, format="png", dpi=66)
-    pyplot.close(figure)
+    write_figure(PICTURE, figure, dpi=66)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lightning_gen.files import atomic_write
+from lightning_gen.files import write_figure
 from lightning_gen.launch.results import short
 from lightning_gen.launch.study import Study
 
@@ -67,7 +67,8 @@ def _parallel(study: Study, found: list[dict[str, Any]], names: list[str], path:
     panel.set_xlim(-0.1, len(axes) - 0.6)
     panel.set_frame_on(False)
     panel.set_title(f"{study.sweep.name}: light is good" + (", dotted was stopped early" if _stopped(found) else ""))
-    return _save(figure, path)
+    write_figure(path, figure, dpi=110)
+    return path
 
 
 def _stopped(found: list[dict[str, Any]]) -> bool:
@@ -95,15 +96,10 @@ def _importance(study: Study, complete: list[dict[str, Any]], names: list[str], 
     panel.set_title(f"{study.sweep.name}: what decides")
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
-    return _save(figure, path)
+    write_figure(path, figure, dpi=110)
+    return path
 
 
 def _label(name: str) -> str:
     """An argument as the pictures call it."""
     return name.replace("model.init_args.", "").replace(".init_args", "")
-
-
-def _save(figure: Any, path: Path) -> Path:
-    with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", dpi=110)
-    return path

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -18,10 +17,11 @@ from lightning_gen.arguments import Arguments, fraction, natural, positive
 from lightning_gen.base import Batch, GenerativeModule, ImageData
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import BLOCK, Evaluation
-from lightning_gen.files import atomic_write, write_json
+from lightning_gen.files import write_json
 from lightning_gen.images import ImageSpec, grid, to_signed
 from lightning_gen.loading import load_run
 from lightning_gen.metrics.modes import spread
+from lightning_gen.panels import write_panels
 from lightning_gen.tasks.vectors import Paint, check_labels, condition_rows, draw_vectors, painter
 
 __all__ = ["Direction", "discovered", "entrance", "fitted", "main"]
@@ -78,7 +78,8 @@ def main(arguments: list[str]) -> None:
     seen = [_followed(name, vector, share, some, targets.get(name), options.reach) for name, vector, share in found]
     ways = torch.linspace(-options.reach, options.reach, options.steps).tolist()
     strips = [torch.stack([few.painted(way * v) for way in ways], 1).flatten(0, 1) for _, v, _ in found]
-    _draw(out, [grid(strip, data.spec.levels, columns=options.steps).numpy() for strip in strips], seen)
+    pictures = [grid(strip, data.spec.levels, columns=options.steps).numpy() for strip in strips]
+    write_panels(out, [(_title(direction), picture) for direction, picture in zip(seen, pictures, strict=True)])
     about = {"reach": options.reach, "draws": options.draws, "seed": options.seed, "label": options.label}
     write_json(out.with_suffix(".json"), about | {"directions": [asdict(direction) for direction in seen]})
     _print(seen, options)
@@ -239,28 +240,6 @@ def _title(direction: Direction) -> str:
     if direction.ends is None:
         return f"{direction.name}: {direction.share:.0%} of the first layer"
     return f"{direction.name}: {direction.ends[0]:.2f} to {direction.ends[1]:.2f}"
-
-
-def _draw(path: Path, strips: list[np.ndarray], seen: list[Direction]) -> None:
-    """Two directions beside each other, as many rows as it takes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    across = min(2, len(strips))
-    down = -(-len(strips) // across)
-    height = 4.4 * strips[0].shape[0] / strips[0].shape[1] + 0.3
-    figure, axes = pyplot.subplots(down, across, figsize=(4.5 * across, down * height), squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for axis, picture, direction in zip(axes.flat, strips, seen, strict=False):
-        axis.imshow(picture, interpolation="nearest")
-        axis.set_title(_title(direction), fontsize=9, loc="left", pad=3)
-    figure.tight_layout()
-    with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", dpi=100)
-    pyplot.close(figure)
 
 
 def _print(seen: list[Direction], options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_gen.arguments import Arguments, positive
 from lightning_gen.base import Batch, ImageData, LatentModule, condition_of
 from lightning_gen.errors import UserError
-from lightning_gen.files import atomic_write, write_png
+from lightning_gen.files import write_figure, write_png
 from lightning_gen.images import grid
 from lightning_gen.loading import load_run
 from lightning_gen.tasks.codes import Codes, codes_of, latent
@@ -79,23 +79,20 @@ def between(model: LatentModule, batch: Batch, steps: int) -> Tensor:
 
 
 def _map(path: Path, codes: Codes, points: np.ndarray, data: ImageData) -> None:
-    import matplotlib
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 5.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
     if codes.label is None:
         axes.scatter(points[:, 0], points[:, 1], s=6, color="tab:blue", alpha=0.6)
     else:
         names = data.class_names or [str(i) for i in range(int(codes.label.max()) + 1)]
         for number, name in enumerate(names):
             own = points[codes.label == number]
-            axes.scatter(own[:, 0], own[:, 1], s=7, label=name, color=pyplot.get_cmap("tab10")(number % 10), alpha=0.7)
+            axes.scatter(own[:, 0], own[:, 1], s=7, label=name, color=colormaps["tab10"](number % 10), alpha=0.7)
         if len(names) <= 20:
             axes.legend(frameon=False, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
     which = "latent variable {}" if codes.z.shape[1] == 2 else "principal component {} of the codes"
     axes.set(xlabel=which.format(1), ylabel=which.format(2), title=f"{len(points):,} test images")
-    with atomic_write(path) as stream:
-        figure.savefig(stream, format="png", dpi=110)
-    pyplot.close(figure)
+    write_figure(path, figure, dpi=110)
