@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks.documents import write_between
 from benchmarks.interleave import RESULTS, hardware
 from lightning_gen.base import GenerativeModule
 from lightning_gen.cli import main as command
-from lightning_gen.files import read_json, read_json_lines, write_figure, write_json, write_text
+from lightning_gen.files import read_json, read_json_lines, write_figure, write_json
 from lightning_gen.images import grid, to_signed
 from lightning_gen.loading import checkpoint_path, load_module
 
@@ -113,9 +114,7 @@ def _write(root: Path) -> None:
             rows.append({"case": name, "seed": seed, "alarms": raised, "right": right, "commit": commit, "last": last})
     write_json(RESULTS / "gan_health.json", {"hardware": hardware(), "rows": rows})
     _draw(root)
-    text = DOCS.read_text()
-    before, _, rest = text.partition(BEGIN)
-    write_text(DOCS, f"{before}{BEGIN}\n{_table(rows)}{END}{rest.partition(END)[2]}")
+    write_between(DOCS, BEGIN, END, _table(rows))
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -132,7 +131,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     well = [row["right"] for row in rows if not CASES[row["case"]].alarm]
     told = f"Sick runs with their alarm: {sum(sick)} of {len(sick)}. "
     told += f"Runs meant healthy that stay silent: {sum(well)} of {len(well)}."
-    return "\n".join([*lines, "", told, ""])
+    return "\n".join([*lines, "", told])
 
 
 def _draw(root: Path) -> None:

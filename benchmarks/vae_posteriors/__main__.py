@@ -10,16 +10,16 @@ import argparse
 import math
 import time
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any, ClassVar
 
 import torch
 
+from benchmarks.documents import mean_and_error, write_between
 from benchmarks.interleave import RESULTS, hardware
 from lightning_gen.base import ImageData, VariationalModule, condition_of
 from lightning_gen.cli import main as command
 from lightning_gen.evaluation import Evaluation
-from lightning_gen.files import read_json, write_json, write_text
+from lightning_gen.files import read_json, write_json
 from lightning_gen.loading import checkpoint_path, load_data, load_module
 
 POSTERIORS = {
@@ -109,10 +109,8 @@ def _rate(module: VariationalModule, data: ImageData) -> float:
 
 def _write(rows: list[dict[str, Any]]) -> None:
     write_json(RESULTS / "vae_posteriors.json", {"hardware": hardware(), "rows": rows})
-    text = DOCS.read_text()
-    before, _, rest = text.partition(BEGIN)
-    tables = "\n".join(_table(data, [r for r in rows if r["data"] == data]) for data in SETS)
-    write_text(DOCS, f"{before}{BEGIN}\n{tables}{END}{rest.partition(END)[2]}")
+    tables = (_table(data, [r for r in rows if r["data"] == data]) for data in SETS)
+    write_between(DOCS, BEGIN, END, "\n\n".join(tables))
 
 
 def _table(data: str, rows: list[dict[str, Any]]) -> str:
@@ -126,17 +124,13 @@ def _table(data: str, rows: list[dict[str, Any]]) -> str:
         cells = [name]
         for key in ("elbo", "iwae"):
             gains = [row[key] - gaussian[row["seed"]][key] for row in own if row["seed"] in gaussian]
-            cells += [_mean([row[key] for row in own]), "" if posterior == "vae" else _mean(gains, "+")]
-        cells += [_mean([row["rate"] for row in own]), str(len(own)), f"{own[0]['parameters']:,}"]
+            gain = "" if posterior == "vae" else mean_and_error(gains, sign="+")
+            cells += [mean_and_error([row[key] for row in own]), gain]
+        cells += [mean_and_error([row["rate"] for row in own]), str(len(own)), f"{own[0]['parameters']:,}"]
         lines.append(f"| {' | '.join(cells)} |")
     images = rows[0]["images"] if rows else 0
     about = f"{SETS[data]}: nats per image over {images:,} test images, ± standard error over seeds. Higher is better."
-    return "\n".join([about, *lines, "", ""])
-
-
-def _mean(values: list[float], sign: str = "") -> str:
-    error = f" ± {stdev(values) / math.sqrt(len(values)):.2f}" if len(values) > 1 else ""
-    return f"{mean(values):{sign}.2f}{error}" if values else ""
+    return "\n".join([about, *lines, ""])
 
 
 if __name__ == "__main__":
