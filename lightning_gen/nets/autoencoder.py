@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.dcgan import halvings
+from lightning_gen.nets.scales import halvings
 
 __all__ = [
     "ConvDecoder",
@@ -31,10 +31,6 @@ class Encoder(nn.Module, ABC):
         """One row per image."""
 
 
-def _stages(spec: ImageSpec) -> int:
-    return min(halvings(spec.height), halvings(spec.width))
-
-
 @final
 class ConvEncoder(Encoder):
     """Strided convolutions, channels doubled at each halving.
@@ -47,7 +43,7 @@ class ConvEncoder(Encoder):
 
     def __init__(self, spec: ImageSpec, width: int = 32, features: int = 128) -> None:
         super().__init__()
-        stages = _stages(spec)
+        stages = halvings(spec)
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 3, padding=1), nn.SiLU()]
         for i in range(stages):
             layers += [nn.Conv2d(width << i, width << (i + 1), 4, 2, 1), nn.SiLU()]
@@ -72,7 +68,7 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, spec: ImageSpec, latent_dim: int, out: int, width: int = 32) -> None:
         super().__init__()
-        stages = _stages(spec)
+        stages = halvings(spec)
         top, height, columns = width << stages, spec.height >> stages, spec.width >> stages
         layers: list[nn.Module] = [
             nn.Linear(latent_dim, top * height * columns),
@@ -128,7 +124,7 @@ class ResidualEncoder(Encoder):
 
     def __init__(self, spec: ImageSpec, width: int = 16, blocks: int = 1, features: int = 128) -> None:
         super().__init__()
-        stages = _stages(spec)
+        stages = halvings(spec)
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 3, padding=1), *_residual(width, blocks)]
         for i in range(stages):
             layers += [nn.Conv2d(width << i, width << (i + 1), 4, 2, 1), *_residual(width << (i + 1), blocks)]
@@ -154,7 +150,7 @@ class ResidualDecoder(nn.Module):
 
     def __init__(self, spec: ImageSpec, latent_dim: int, out: int, width: int = 16, blocks: int = 1) -> None:
         super().__init__()
-        stages = _stages(spec)
+        stages = halvings(spec)
         top, height, columns = width << stages, spec.height >> stages, spec.width >> stages
         layers: list[nn.Module] = [
             nn.Linear(latent_dim, top * height * columns),

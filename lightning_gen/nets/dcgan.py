@@ -9,16 +9,9 @@ from torch import Tensor, nn
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.discriminator import Head, HeadedDiscriminator, Score
 from lightning_gen.nets.norms import BatchNorm, Norm
+from lightning_gen.nets.scales import halvings
 
-__all__ = ["DCGANDiscriminator", "DCGANGenerator", "halvings", "join"]
-
-
-def halvings(size: int) -> int:
-    """How often a side can be halved before it reaches 4 to 7 pixels or an odd number."""
-    count = 0
-    while size % 2 == 0 and size > 4:
-        size, count = size // 2, count + 1
-    return count
+__all__ = ["DCGANDiscriminator", "DCGANGenerator", "join"]
 
 
 def join(z: Tensor, context: Tensor | None) -> Tensor:
@@ -66,7 +59,7 @@ class DCGANGenerator(nn.Module):
         norm: Callable[[int, int], Norm] = BatchNorm,
     ) -> None:
         super().__init__()
-        stages = min(halvings(spec.height), halvings(spec.width))
+        stages = halvings(spec)
         channels = width * 2**stages
         start = (spec.height >> stages, spec.width >> stages)
         first = norm(channels, features)
@@ -105,7 +98,7 @@ class DCGANDiscriminator(HeadedDiscriminator):
         norm: Callable[[int, int], Norm] = BatchNorm,
         head: Callable[[ImageSpec, int], Head] = Score,
     ) -> None:
-        stages = min(halvings(spec.height), halvings(spec.width))
+        stages = halvings(spec)
         super().__init__(spec, (width << stages) * (spec.height >> stages) * (spec.width >> stages), head)
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 3, padding=1), nn.LeakyReLU(0.2)]
         for i in range(stages):

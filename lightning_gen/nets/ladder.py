@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.autoencoder import ResidualBlock
-from lightning_gen.nets.dcgan import halvings
+from lightning_gen.nets.scales import halvings
 
 __all__ = ["Ladder"]
 
@@ -81,7 +81,7 @@ class Ladder(nn.Module):
     def __init__(self, spec: ImageSpec, out: int, width: int = 32, layers: int = 1, channels: int = 4) -> None:
         super().__init__()
         check_counts("net", layers=layers, channels=channels)
-        count = min(halvings(spec.height), halvings(spec.width))
+        count = halvings(spec)
         #: height and width of each scale, from fine to coarse
         self.sizes: list[Size] = [(spec.height >> i, spec.width >> i) for i in range(min(1, count), count + 1)]
         self.full, self.layers, self.channels = (spec.height, spec.width), layers, channels

@@ -11,8 +11,9 @@ from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.dcgan import halvings, join
+from lightning_gen.nets.dcgan import join
 from lightning_gen.nets.discriminator import Head, HeadedDiscriminator, Score
+from lightning_gen.nets.scales import halvings
 
 __all__ = ["R3GANDiscriminator", "R3GANGenerator"]
 
@@ -55,8 +56,7 @@ class _Block(nn.Module):
 
 def _widths(spec: ImageSpec, width: int, most: int) -> list[int]:
     """Channels from the finest resolution to the coarsest."""
-    stages = min(halvings(spec.height), halvings(spec.width))
-    return [min(width << i, most) for i in range(stages + 1)]
+    return [min(width << i, most) for i in range(halvings(spec) + 1)]
 
 
 def _change(into: int, out: int) -> nn.Module:

@@ -10,9 +10,9 @@ from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.dcgan import halvings
 from lightning_gen.nets.discriminator import Head, HeadedDiscriminator, Score
 from lightning_gen.nets.norms import BatchNorm, Norm
+from lightning_gen.nets.scales import halvings
 
 __all__ = ["ResNetDiscriminator", "ResNetGenerator"]
 
@@ -63,7 +63,7 @@ class ResNetGenerator(nn.Module):
         norm: Callable[[int, int], Norm] = BatchNorm,
     ) -> None:
         super().__init__()
-        stages = min(halvings(spec.height), halvings(spec.width))
+        stages = halvings(spec)
         start = (width, spec.height >> stages, spec.width >> stages)
         self.start = nn.Sequential(nn.Linear(latent_dim, math.prod(start)), nn.Unflatten(1, start))
         self.blocks = nn.ModuleList([_UpBlock(width, width, features, norm) for _ in range(stages)])
@@ -108,7 +108,7 @@ class ResNetDiscriminator(HeadedDiscriminator):
 
     def __init__(self, spec: ImageSpec, width: int = 128, head: Callable[[ImageSpec, int], Head] = Score) -> None:
         super().__init__(spec, width, head)
-        stages = min(halvings(spec.height), halvings(spec.width))
+        stages = halvings(spec)
         downs = max(1, stages - 1)
         blocks = [_DownBlock(spec.channels, width, stages > 0, first=True)]
         blocks += [_DownBlock(width, width, i < downs - 1) for i in range(downs + 1)]
