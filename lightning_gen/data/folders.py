@@ -18,7 +18,13 @@ from lightning_gen.data.rows import Column
 from lightning_gen.data.sources import Joined, Source, splits
 from lightning_gen.errors import UserError
 
-__all__ = ["ClassFolders", "FolderImages", "ImageFolder", "held_out"]
+__all__ = ["ClassFolders", "FolderImages", "ImageFolder", "check_share", "held_out"]
+
+
+def check_share(share: float) -> None:
+    """Raise where `share`, for `held_out`, is not above 0 and below 0.5."""
+    if not 0 < share < 0.5:
+        raise UserError(f"data.share is {share}: want above 0 and below 0.5")
 
 
 def held_out(names: Mapping[Split, list[str]], share: float, split_seed: int) -> dict[Split, Tensor]:
@@ -94,8 +100,7 @@ class FolderImages(FileImages):
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        if not 0 < share < 0.5:
-            raise UserError(f"data.share is {share}: want above 0 and below 0.5")
+        check_share(share)
         super().__init__(Frame(size, channels, crop), levels, memory, threads, batch_size, seed, augment, on_device)
         self.root, self.share, self.split_seed = Path(root).expanduser(), share, split_seed
         assert self.catalogue.splits  # a wrong root is refused at once

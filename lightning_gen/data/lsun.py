@@ -9,7 +9,7 @@ from lightning_gen.base import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
 from lightning_gen.data.files import Catalogue, FileImages
-from lightning_gen.data.folders import held_out
+from lightning_gen.data.folders import check_share, held_out
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.sources import Joined, Source
 from lightning_gen.errors import UserError
@@ -78,8 +78,7 @@ class LSUN(FileImages):
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        if not 0 < share < 0.5:
-            raise UserError(f"data.share is {share}: want above 0 and below 0.5")
+        check_share(share)
         super().__init__(Frame(size, 3), levels, memory, threads, batch_size, seed, augment, on_device)
         self.category, self.root, self.share = category, Path(root).expanduser(), share
 
