@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import Tensor
 
 from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import Batch, ImageData, Split, StochasticLatentModule, VariationalModule, condition_of
+from lightning_gen.base import Batch, StochasticLatentModule, VariationalModule, condition_of
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation import BLOCK, seeded
 from lightning_gen.files import write_json
@@ -37,17 +37,13 @@ def main(arguments: list[str]) -> None:
     module, data = load_run(options.run, options.checkpoint)
     if not isinstance(module, VariationalModule):
         raise UserError(f"{type(module).__name__} has no latent variables with a rate: want a VAE")
-    batches = [b for _, b in _blocks(data, options.split, options.images)]
+    batches = list(data.batches(options.split, BLOCK, 0, options.images))
     facts = _bound(module, batches, options.weights, options.seed)
     if isinstance(module, StochasticLatentModule):
         facts["variables"] = _variables(module, batches, options.seed)
     facts |= {"split": options.split, "images_seen": module.images_seen, "alarms": alarms(facts)}
     write_json(options.run / "evidence.json", facts)
     _show(str(options.run), facts)
-
-
-def _blocks(data: ImageData, split: Split, images: int | None) -> list[tuple[int, Batch]]:
-    return list(enumerate(data.batches(split, BLOCK, 0, images)))
 
 
 @torch.no_grad()
