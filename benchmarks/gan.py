@@ -13,10 +13,9 @@ optimisation, no logger, no callback but the clock.
 
 import argparse
 import copy
-import itertools
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -68,7 +67,7 @@ class Rounds(Callback):
             times.update({"framework": [], "same": [], "plain": []})
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         for name, step in (("same", _same), ("plain", _plain)):
-            self.loops[name] = _loop(pl_module, step, itertools.cycle(loader), self.steps)
+            self.loops[name] = _loop(pl_module, step, _epochs(loader), self.steps)
         self.began = _now()
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
@@ -83,6 +82,12 @@ class Rounds(Callback):
             _add(name, began)
         trainer.should_stop = len(SECONDS["framework"]) >= self.rounds
         self.began = _now()
+
+
+def _epochs(loader: Any) -> Iterator[Any]:
+    """Batches without end, each made anew as those of the training are: `itertools.cycle` would keep them all."""
+    while True:
+        yield from loader
 
 
 def _now() -> tuple[float, float]:

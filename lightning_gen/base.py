@@ -22,7 +22,7 @@ same dict without ``image``.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
@@ -130,6 +130,12 @@ class ImageModule(LightningModule, ABC):
         schedule: factor on every optimizer's learning rate, a function of images seen (None: constant).
     """
 
+    #: Lightning passes over a hook of a batch that is not callable; one that does nothing costs it more than its call
+    on_train_batch_start: Any = None
+    on_before_backward: Any = None
+    on_after_backward: Any = None
+    on_train_batch_end: Any = None
+
     def __init__(self, spec: ImageSpec, schedule: Schedule | None = None) -> None:
         super().__init__()
         self.spec = spec
@@ -173,18 +179,10 @@ class ImageModule(LightningModule, ABC):
         """What the newest training batch cost, by name, scalars without a gradient; logged as ``train/NAME``."""
         return {}
 
-    @final
-    def log_losses(self) -> None:
-        """Log the newest losses: for whoever writes a checkpoint where no row is due, as at the end of a training."""
-        self.log_dict({f"train/{name}": loss for name, loss in self.losses.items()}, on_step=True, prog_bar=True)
-
-    @final
-    def log_where_due(self, batches: int) -> None:
-        """Log the newest losses where loggers write a row after so many `batches`; elsewhere not, for `log` costs more
-        than a step of a tiny network. Called in training steps."""
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and batches % every == 0:
-            self.log_losses()
+    @property
+    def steps(self) -> int:
+        """Steps that training has made, of which every so many write a row; to be called in training only."""
+        return self.trainer.global_step
 
     def apply_schedule(self) -> None:
         """Set every optimizer's learning rate to its initial value times the schedule's factor."""
@@ -284,7 +282,6 @@ class LikelihoodModule(GenerativeModule):
         bits = self.to_bits(self.objective(batch["image"], condition_of(batch)).mean())
         self.newest = bits.detach()
         self.count(batch)
-        self.log_where_due(self.trainer.global_step + 1)
         return bits
 
     @property
@@ -555,7 +552,11 @@ class AdversarialModule(GenerativeModule):
         self._held = None
         self._average_buffers()
         self.count(batch)
-        self.log_where_due(self.batches_seen)
+
+    @property
+    def steps(self) -> int:
+        """Batches: Lightning counts an optimizer step of each player, of which there may be none, one or two in one."""
+        return self.batches_seen
 
     @property
     def losses(self) -> dict[str, Tensor]:
@@ -575,7 +576,7 @@ class AdversarialModule(GenerativeModule):
     def _descend(self, loss: Tensor, network: nn.Module, optimizer: Any) -> bool:
         """One backward pass; where the accumulation is full, one optimizer step of `network`. Whether it was."""
         with self._unsynchronised():
-            self.manual_backward(loss / self.accumulate)
+            self.manual_backward(loss if self.accumulate == 1 else loss / self.accumulate)
         if self.accumulating:
             return False
         self._average_gradients(network)
@@ -585,15 +586,11 @@ class AdversarialModule(GenerativeModule):
                 p.grad = None
         return True
 
-    @contextmanager
-    def _unsynchronised(self) -> Iterator[None]:
+    def _unsynchronised(self) -> AbstractContextManager[None]:
         # DDP's reducer waits for a gradient of every parameter of the module, but each of our two backward passes
         # reaches one network only, so under plain `ddp` it would stop. We average the gradients ourselves.
-        if isinstance(self.trainer.model, nn.parallel.DistributedDataParallel):
-            with self.trainer.model.no_sync():
-                yield
-        else:
-            yield
+        model = self.trainer.model
+        return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
 
     def _average_gradients(self, network: nn.Module) -> None:
         if self.trainer.world_size == 1:

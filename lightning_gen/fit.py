@@ -29,7 +29,7 @@ from lightning_gen.callbacks.health import Health
 from lightning_gen.callbacks.preemption import Preempted, leave
 from lightning_gen.callbacks.progress import ImageProgress
 from lightning_gen.callbacks.rate import RateAlarm
-from lightning_gen.callbacks.record import ImageBudget, SampleGrids
+from lightning_gen.callbacks.record import ImageBudget, LossRows, SampleGrids
 from lightning_gen.callbacks.sharded import FullySharded
 from lightning_gen.callbacks.unprofiled import Unprofiled
 from lightning_gen.errors import UserError, check_counts
@@ -194,7 +194,7 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
     profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
     if type(profiler) is PassThroughProfiler:  # the user asked for none
         trainer.profiler = Unprofiled()  # type: ignore[attr-defined]
-    # Lightning asks every callback eight times a batch: those that have nothing to do stay away.
+    # Lightning asks every callback in every batch: those that have nothing to do stay away.
     adversarial = isinstance(model, AdversarialModule) and run.health_every
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks += [
@@ -204,6 +204,7 @@ def _equip(trainer: Trainer, model: ImageModule, run: Run, evaluation: Evaluatio
         Evaluate(evaluation, run.folder, run.evaluate_every),
         *([RateAlarm(run.evaluate_every, run.rate_images)] if isinstance(model, VariationalModule) else []),
         *([Health(evaluation, run.folder, run.health_every, run.stop_on_collapse)] if adversarial else []),
+        LossRows(),
         ImageProgress(run.name, run.images),
         Checkpoints(run.folder / "checkpoints", run.save_every, run.save_minutes),
     ]

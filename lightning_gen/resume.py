@@ -95,18 +95,11 @@ def _check_shapes(checkpoint: Path, saved: dict[str, Tensor], module: LightningM
 
 
 def _rewind(folder: Path, state: dict[str, Any]) -> None:
-    """Drop the rows that training will write again, and add the one that was due when the checkpoint was written."""
+    """Drop the rows that training will write again."""
     images_seen = state.get("images_seen", 0)
     for name in _ROWS:
         path = folder / name
         if not path.exists():
             continue
         rows = [row for row in read_json_lines(path) if row["images_seen"] <= images_seen and state]
-        if name == "metrics.jsonl" and (row := state.get("row")):
-            written = any(old["images_seen"] == images_seen and row.keys() <= old.keys() for old in rows)
-            rows += [] if written else [{"images_seen": images_seen, "seconds": _seconds(rows), **row}]
         write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
-
-
-def _seconds(rows: list[dict[str, Any]]) -> float:
-    return rows[-1].get("seconds", 0.0) if rows else 0.0

@@ -11,12 +11,13 @@ from torch import nn
 
 from lightning_gen.base import ImageModule
 from lightning_gen.callbacks.sharded import gathered, local, scattered, whole
+from lightning_gen.callbacks.watcher import Watcher
 from lightning_gen.schedules import Ramp, value_at
 
 __all__ = ["WeightAverage", "averaged_weights"]
 
 
-class WeightAverage(Callback):
+class WeightAverage(Watcher):
     """Follows `ImageModule.averaged` (a GAN's generator alone) and puts the average into each checkpoint.
 
     Args:

@@ -3,7 +3,7 @@
 A checkpoint is written between two batches only, so it never holds half a step; a signal that asks the training to
 leave waits for that moment. Beside what Lightning stores (weights, optimizers, loops, callbacks) it has, for each
 process, the state of every random number generator, the position of its loader and, in the middle of an accumulation,
-its gradients; and the row of metrics that is logged right after it.
+its gradients. The rows of metrics of its batch are on disk before it.
 """
 
 import random
@@ -22,12 +22,13 @@ from lightning_gen.callbacks.checkpoint_io import keep
 from lightning_gen.callbacks.preemption import Preempted, Signals
 from lightning_gen.callbacks.record import ImageMarks
 from lightning_gen.callbacks.sharded import gathered, scattered
+from lightning_gen.callbacks.watcher import Watcher
 from lightning_gen.files import sync
 
 __all__ = ["Checkpoints", "Judge", "random_state", "seed_random_state", "set_random_state"]
 
 
-class Judge(Callback, ABC):
+class Judge(Watcher, ABC):
     """A callback that gives the model a score now and then: the best checkpoint is the one with the lowest."""
 
     @property
@@ -37,7 +38,7 @@ class Judge(Callback, ABC):
         before the first, or where the value is not finite."""
 
 
-class Checkpoints(Checkpoint):
+class Checkpoints(Watcher, Checkpoint):
     """Writes ``last.ckpt`` at marks of images seen or minutes and at the end; keeps the one before it as
     ``previous.ckpt``; ``best.ckpt`` is the one with the lowest score of the trainer's `Judge`.
 
@@ -78,8 +79,6 @@ class Checkpoints(Checkpoint):
         due = self.marks.due(pl_module.images_seen)
         best = self._improved(trainer, pl_module)
         wanted = self._wanted(trainer)
-        if trainer.should_stop:  # whoever decided that: a row follows, which the checkpoint must hold
-            pl_module.log_losses()
         if due or best or trainer.should_stop or wanted:
             self._save(trainer, pl_module, best)
         if wanted and not trainer.should_stop and (number := self.signals.agreed(trainer)):
@@ -138,7 +137,6 @@ class Checkpoints(Checkpoint):
             states = [None] * trainer.world_size
             torch.distributed.gather_object(own, states if trainer.is_global_zero else None)
         checkpoint["ranks"] = states
-        checkpoint["row"] = _pending_row(trainer, pl_module)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         # With another number of processes a run goes on, but not bit for bit: the new ones keep their fresh seeds.
@@ -160,17 +158,6 @@ def _count_epoch(progress: dict[str, dict[str, int]]) -> None:
     resume from the last batch of one: the next resume would take it for finished and begin its data anew."""
     for counts in progress.values():
         counts["ready"] = counts["started"] = counts["processed"] + 1
-
-
-def _pending_row(trainer: Trainer, module: ImageModule) -> dict[str, float] | None:
-    """The metrics that Lightning logs after the callbacks of this batch, None where it logs none: a run that is
-    killed between the two must not lose the row."""
-    connector = trainer._logger_connector
-    if connector._first_loop_iter is None or not connector.should_update_logs:
-        return None
-    if module.automatic_optimization and module.accumulating:
-        return None
-    return {key: float(value) for key, value in connector.metrics["log"].items()}
 
 
 def random_state() -> dict[str, Any]:

@@ -4,15 +4,16 @@ import sys
 import time
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lightning_gen.base import ImageModule
+from lightning_gen.callbacks.watcher import Watcher
 
 __all__ = ["ImageProgress"]
 
 
-class ImageProgress(Callback):
+class ImageProgress(Watcher):
     """A bar over images seen on a terminal, a plain line every so often in a log file.
 
     Args:
@@ -45,15 +46,15 @@ class ImageProgress(Callback):
         if not trainer.is_global_zero or not pause or now - self.shown < pause:
             return
         self.shown = now
-        line = self._line(trainer, pl_module, now)
+        line = self._line(pl_module, now)
         if self.bar:
             self.bar.update(self.task, completed=pl_module.images_seen, description=line)
         else:
             print(f"{self.name}: {line}", file=sys.stderr, flush=True)
 
-    def _line(self, trainer: Trainer, module: ImageModule, now: float) -> str:
+    def _line(self, module: ImageModule, now: float) -> str:
         rate = (module.images_seen - self.first) / max(now - self.began, 1e-9)
-        values = [f"{key.removeprefix('train/')} {float(v):.3f}" for key, v in trainer.progress_bar_metrics.items()]
+        values = [f"{name} {float(loss):.3f}" for name, loss in module.losses.items()]
         return ", ".join([f"{module.images_seen:,} of {self.images:,} images", *values, f"{rate:,.0f} img/s"])
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

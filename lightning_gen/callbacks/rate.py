@@ -4,18 +4,19 @@ import sys
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lightning_gen.base import ImageData, ImageModule, VariationalModule, condition_of, moved
 from lightning_gen.callbacks.average import averaged_weights
 from lightning_gen.callbacks.record import ImageMarks
+from lightning_gen.callbacks.watcher import Watcher
 from lightning_gen.evaluation import BLOCK, seeded
 
 __all__ = ["RateAlarm"]
 
 
-class RateAlarm(Callback):
+class RateAlarm(Watcher):
     """``eval/rate`` and ``eval/distortion``, nats per image over the first validation images, at every mark; a warning
     on stderr, once, where a group of latent variables carries next to nothing. Does nothing for other models.
 

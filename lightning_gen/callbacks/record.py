@@ -1,17 +1,18 @@
-"""What happens at marks of images seen: sample grids, and the end of the run."""
+"""What is written down as a training goes on: rows of losses, sample grids; and its end, after so many images."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from lightning_gen.base import GenerativeModule, GridLogger, ImageModule
 from lightning_gen.callbacks.average import averaged_weights
+from lightning_gen.callbacks.watcher import Watcher
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
 
-__all__ = ["ImageBudget", "ImageMarks", "SampleGrids"]
+__all__ = ["ImageBudget", "ImageMarks", "LossRows", "SampleGrids"]
 
 
 class ImageMarks:
@@ -32,7 +33,7 @@ class ImageMarks:
         return True
 
 
-class ImageBudget(Callback):
+class ImageBudget(Watcher):
     """Ends training after `images` training images, for every family alike.
 
     Args:
@@ -48,7 +49,27 @@ class ImageBudget(Callback):
             trainer.should_stop = True
 
 
-class SampleGrids(Callback):
+class LossRows(Watcher):
+    """Gives `ImageModule.losses` to the loggers, as ``train/NAME``, every ``trainer.log_every_n_steps`` steps, and at
+    the last batch.
+
+    Not by `LightningModule.log`: that goes through all that was ever logged in every batch, reads what a progress bar
+    shows from the device each time, and writes the row of a batch after the checkpoint that should hold it.
+    """
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, ImageModule)
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if not every or not trainer.is_global_zero or (pl_module.steps % every and not trainer.should_stop):
+            return
+        if pl_module.automatic_optimization and pl_module.accumulating:  # the step is not over
+            return
+        row = {f"train/{name}": loss.item() for name, loss in pl_module.losses.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=trainer.global_step)
+
+
+class SampleGrids(Watcher):
     """Writes a grid of samples with fixed seed into samples/ every so many images and at the end.
 
     Args:

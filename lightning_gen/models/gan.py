@@ -97,7 +97,7 @@ class GAN(AdversarialModule, NoiseModule):
         of_real, of_fake = self.judge(real, batch), self.judge(fake, batch)
         self.augment.observe(of_real.logits, self.images_seen)
         self.vitals |= {"real": of_real.logits.detach(), "fake": of_fake.logits.detach()}
-        loss = self.loss.discriminator(of_real.logits, of_fake.logits) + of_real.cost + of_fake.cost
+        loss = of_fake.charge(of_real.charge(self.loss.discriminator(of_real.logits, of_fake.logits)))
         clock = Clock(self.discriminator_steps, self.images_seen)
         for regularizer in self.regularizers:
             loss = loss + regularizer.penalty(lambda x: self.judge(x, batch).logits, real, fake, clock)
@@ -105,7 +105,7 @@ class GAN(AdversarialModule, NoiseModule):
 
     def generator_loss(self, batch: Batch) -> Tensor:
         of_fake = self.judge(self.fakes(batch), batch)
-        return self.loss.generator(of_fake.logits, lambda: self._logits_of_real(batch)) + of_fake.cost
+        return of_fake.charge(self.loss.generator(of_fake.logits, lambda: self._logits_of_real(batch)))
 
     def _logits_of_real(self, batch: Batch) -> Tensor:
         return self.judge(to_signed(batch["image"], self.spec.levels), batch).logits

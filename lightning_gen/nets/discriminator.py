@@ -34,10 +34,14 @@ Rows = dict[str, Tensor]
 
 class Verdict(NamedTuple):
     """`logits` (B,), higher for images that look real; `cost`, a scalar in nats that both players minimise beside the
-    game, 0 without an auxiliary classifier."""
+    game, None without an auxiliary classifier."""
 
     logits: Tensor
-    cost: Tensor
+    cost: Tensor | None = None
+
+    def charge(self, loss: Tensor) -> Tensor:
+        """The game's `loss`, with the cost beside it where there is one."""
+        return loss if self.cost is None else loss + self.cost
 
 
 class Discriminator(nn.Module, ABC):
@@ -98,7 +102,7 @@ class Score(Head):
         self.score = nn.Linear(features, 1)
 
     def forward(self, features: Tensor, batch: Rows | None) -> Verdict:
-        return Verdict(self.score(features)[:, 0], features.new_zeros(()))
+        return Verdict(self.score(features)[:, 0])
 
 
 @final
@@ -124,7 +128,7 @@ class Concatenation(Head):
     def forward(self, features: Tensor, batch: Rows | None) -> Verdict:
         context = self.condition(batch)
         joined = features if context is None else torch.cat([features, context], 1)
-        return Verdict(self.layers(joined)[:, 0], features.new_zeros(()))
+        return Verdict(self.layers(joined)[:, 0])
 
 
 @final
@@ -148,7 +152,7 @@ class Projection(Head):
 
     def forward(self, features: Tensor, batch: Rows | None) -> Verdict:
         agreement = (self.project(self.condition(batch)) * features).sum(1)
-        return Verdict(self.score(features)[:, 0] + agreement, features.new_zeros(()))
+        return Verdict(self.score(features)[:, 0] + agreement)
 
 
 @final

@@ -64,8 +64,9 @@ def test_discriminators_judge_every_size(make, head, spec):
     x, batch = torch.randn(4, *spec.shape), {"label": torch.tensor([0, 1, 2, 0])}
     verdict = make(spec, head=head)(x, batch)
     assert verdict.logits.shape == (4,)
-    assert verdict.cost.shape == ()
-    assert (verdict.cost > 0) == (head is AuxiliaryClassifier)
+    charged = verdict.charge(torch.zeros(()))
+    assert charged.shape == ()
+    assert (charged > 0) == (head is AuxiliaryClassifier)
 
 
 @pytest.mark.parametrize("head", [Concatenation, Projection])
