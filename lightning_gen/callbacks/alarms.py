@@ -67,7 +67,7 @@ class Oscillation(Alarm):
 
 @final
 class Collapse(Alarm):
-    """The images are all alike, or most of the modes that are known are not reached."""
+    """The images are all alike, or those of one class are, or most of the modes that are known are not reached."""
 
     name = "collapse"
     advice = (
@@ -76,12 +76,15 @@ class Collapse(Alarm):
     )
     patience = 10
     least_spread: ClassVar[float] = 0.25
+    least_within: ClassVar[float] = 0.25
     least_modes: ClassVar[float] = 0.5
 
     def why(self, readings: Sequence[Reading]) -> str | None:
         newest = readings[-self.patience :]
         if median(r["diversity"] for r in newest) < self.least_spread:
             return f"images are {newest[-1]['diversity']:.2f} times as far apart as real ones"
+        if median(r.get("class_diversity", 1.0) for r in newest) < self.least_within:
+            return f"images of a class are {newest[-1]['class_diversity']:.2f} times as far apart as real ones"
         if median(r.get("mode_share", 1.0) for r in newest) < self.least_modes:
             return f"{newest[-1]['modes']:.0f} modes are reached, {newest[-1]['mode_share']:.0%} of them"
         return None

@@ -18,7 +18,7 @@ from lightning_gen.callbacks.record import ImageMarks
 from lightning_gen.evaluation import Evaluation
 from lightning_gen.files import append_json_line
 from lightning_gen.images import to_signed
-from lightning_gen.metrics.modes import coverage, nearest_mode, spread
+from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
 
 __all__ = ["Health"]
 
@@ -33,6 +33,7 @@ class Health(Callback):
     separation                      chance that a real image's logit is above a generated one's; 0.5: cannot tell
     swing_g, swing_d                standard deviation of the loss over the last `window` batches
     diversity                       mean distance of two generated images by that of two real ones
+    class_diversity                 the same of two images of one class, of a model that is told the label alone
     motion                          mean way of an image of fixed noise since the last reading, by the same distance
     modes, mode_share, mode_kl      modes reached, their share of all, and the divergence of their shares from the real
                                     ones, nats: known modes of the data, else classes by the embedded classifier
@@ -69,6 +70,8 @@ class Health(Callback):
         self.raised: list[str] = []
         self.before: Tensor | None = None
         self.real_spread = self.real_share = torch.zeros(0)
+        self.labels: Tensor | None = None
+        self.class_spread = torch.zeros(0)
         self.mode_of: Callable[[Tensor], Tensor] | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -110,9 +113,14 @@ class Health(Callback):
     @torch.no_grad()
     def _prepare(self, data: ImageData, module: AdversarialModule) -> None:
         """What is known of the real images: their spread, their modes and the shares of these."""
-        real = next(data.batches("val", 2048, 0, 2048))["image"].to(module.device)
+        batch = next(data.batches("val", 2048, 0, 2048))
+        real = batch["image"].to(module.device)
         signed = to_signed(real, module.spec.levels).flatten(1)
         self.real_spread = spread(signed[: self.images])
+        if module.condition_keys == ("label",):
+            label = batch["label"].to(module.device)
+            self.class_spread = spread_within(signed, label)
+            self.labels = label.repeat(-(-self.images // len(label)))[: self.images]
         if data.modes is not None:
             centre, radius = data.modes[0].to(module.device).flatten(1), data.modes[1]
             self.mode_of = lambda x: nearest_mode(to_signed(x, module.spec.levels).flatten(1), centre, radius)
@@ -126,13 +134,16 @@ class Health(Callback):
     def _images(self, module: AdversarialModule) -> dict[str, Any]:
         training = module.training
         module.eval()
-        image = module.sample(self.images, generator=torch.Generator().manual_seed(0))
+        told = None if self.labels is None else {"label": self.labels}
+        image = module.sample(self.images, told, generator=torch.Generator().manual_seed(0))
         module.train(training)
         signed = to_signed(image, module.spec.levels).flatten(1)
         before = signed if self.before is None else to_signed(self.before, module.spec.levels).flatten(1)
         self.before = image
         scale = self.real_spread.clamp(min=1e-12)
         found = {"diversity": spread(signed) / scale, "motion": (signed - before).norm(dim=1).mean() / scale}
+        if self.labels is not None:
+            found["class_diversity"] = spread_within(signed, self.labels) / self.class_spread.clamp(min=1e-12)
         if self.mode_of is None:
             return found
         modes, kl, within = coverage(self.mode_of(image), self.real_share)

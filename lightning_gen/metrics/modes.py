@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Coverage", "coverage", "nearest_mode", "spread"]
+__all__ = ["Coverage", "coverage", "nearest_mode", "spread", "spread_within"]
 
 
 class Coverage(NamedTuple):
@@ -22,6 +22,13 @@ def spread(x: Tensor) -> Tensor:
     count = len(x)
     # Centred, because the expansion of a distance loses its digits to a large mean.
     return torch.cdist(x - x.mean(0), x - x.mean(0)).sum() / (count * max(count - 1, 1))
+
+
+def spread_within(x: Tensor, group: Tensor) -> Tensor:
+    """(N, D) and groups (N,) -> scalar, mean Euclidean distance of two different points of one group; 0 where there are
+    none."""
+    pairs = (group[:, None] == group) & ~torch.eye(len(x), dtype=torch.bool, device=x.device)
+    return torch.cdist(x - x.mean(0), x - x.mean(0))[pairs].sum() / pairs.sum().clamp(min=1)
 
 
 def nearest_mode(x: Tensor, centre: Tensor, radius: float) -> Tensor:

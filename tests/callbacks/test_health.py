@@ -12,7 +12,7 @@ from lightning_gen.cli import main
 from lightning_gen.data.toy import ToyWorld
 from lightning_gen.files import read_json_lines
 from lightning_gen.images import to_signed
-from lightning_gen.metrics.modes import coverage, nearest_mode, spread
+from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
 
 
 def test_spread_is_the_mean_distance_of_two_points():
@@ -21,6 +21,15 @@ def test_spread_is_the_mean_distance_of_two_points():
     assert spread(x).item() == pytest.approx(torch.stack(pairs).mean().item(), rel=1e-4)
     assert spread(x[:1].expand(5, 4)).item() == 0
     assert spread(x[:1]).item() == 0
+
+
+def test_spread_within_is_that_of_two_points_of_one_group():
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)) + 100.0
+    group = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 5])
+    pairs = [(x[i] - x[j]).norm() for i in range(9) for j in range(9) if i != j and group[i] == group[j]]
+    assert spread_within(x, group).item() == pytest.approx(torch.stack(pairs).mean().item(), rel=1e-4)
+    assert spread_within(x, torch.zeros(9)).item() == pytest.approx(spread(x).item(), rel=1e-6)
+    assert spread_within(x, torch.arange(9)).item() == 0
 
 
 def test_coverage_counts_modes_and_their_divergence():
@@ -74,6 +83,7 @@ def test_an_alarm_comes_with_its_trouble_alone(kind):
         assert (alarm.why(well + sick) is not None) == isinstance(alarm, kind)
         assert "\n" not in alarm.advice
     assert Collapse().why([{**WELL, "diversity": 0.01}] * 10)
+    assert "of a class" in Collapse().why([{**WELL, "class_diversity": 0.01}] * 10)
     # a weak gradient is no trouble where the discriminator cannot tell the images apart: the game is over, won
     assert VanishingGradient().why([*well, *[{**WELL, "gradient_g": 0.001}] * 10]) is None
 
