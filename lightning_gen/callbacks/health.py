@@ -15,6 +15,7 @@ from lightning_gen.base import AdversarialModule, ImageData
 from lightning_gen.callbacks.alarms import ALARMS, Reading
 from lightning_gen.callbacks.average import WeightAverage
 from lightning_gen.callbacks.record import ImageMarks
+from lightning_gen.callbacks.watcher import Watcher
 from lightning_gen.evaluation import Evaluation
 from lightning_gen.files import append_json_line
 from lightning_gen.images import to_signed
@@ -25,7 +26,7 @@ __all__ = ["Health"]
 _PLAYERS = ("gradient_g", "gradient_d")  # in the order of the contract's optimizers
 
 
-class Health(Callback):
+class Health(Watcher):
     """Readings ``health/NAME`` of any `AdversarialModule` every so many images, and alarms; nothing for other models.
 
     gradient_g, gradient_d          Euclidean norm of all gradients of each player, before clipping
