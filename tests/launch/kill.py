@@ -46,7 +46,7 @@ def fit_arguments(family: str, root: Path, name: str, steps: int, trainer: str =
 
 def survive(family: str, root: Path, kills: int, chance: random.Random, trainer: str = "ddp_sim") -> dict[str, Any]:
     """Train once undisturbed and once under `kills` kills; what differs, and when the kills came."""
-    steps = 4 * kills + 12
+    steps = 10 * kills + 12  # a kill may come ten batches after the one before it
     log = root / "log.txt"
     whole, killed = (fit_arguments(family, root, name, steps, trainer) for name in ("whole", "killed"))
     prepare(whole)
