@@ -120,7 +120,8 @@ def _loop(module: Any, step: Step, batches: Any, steps: int) -> Callable[[], Non
     return run
 
 
-def _game(generator: nn.Module, discriminator: nn.Module, fake: Tensor, real: Tensor, optimizer: Any) -> None:
+def judge(discriminator: nn.Module, fake: Tensor, real: Tensor, optimizer: Any) -> None:
+    """A step of the discriminator of the non-saturating game."""
     optimizer.zero_grad()
     softplus = nn.functional.softplus
     loss = softplus(-discriminator(real).logits).mean() + softplus(discriminator(fake).logits).mean()
@@ -128,7 +129,8 @@ def _game(generator: nn.Module, discriminator: nn.Module, fake: Tensor, real: Te
     optimizer.step()
 
 
-def _fool(discriminator: nn.Module, fake: Tensor, optimizer: Any) -> None:
+def fool(discriminator: nn.Module, fake: Tensor, optimizer: Any) -> None:
+    """A step of the generator that `fake` comes from."""
     optimizer.zero_grad()
     nn.functional.softplus(-discriminator(fake).logits).mean().backward()
     optimizer.step()
@@ -137,15 +139,15 @@ def _fool(discriminator: nn.Module, fake: Tensor, optimizer: Any) -> None:
 def _same(generator: nn.Module, discriminator: nn.Module, noise: Any, real: Tensor, optimizers: list) -> None:
     with torch.no_grad():
         fake = generator(noise())
-    _game(generator, discriminator, fake, real, optimizers[1])
+    judge(discriminator, fake, real, optimizers[1])
     discriminator.requires_grad_(False)
-    _fool(discriminator, generator(noise()), optimizers[0])
+    fool(discriminator, generator(noise()), optimizers[0])
     discriminator.requires_grad_(True)
 
 
 def _plain(generator: nn.Module, discriminator: nn.Module, noise: Any, real: Tensor, optimizers: list) -> None:
-    _game(generator, discriminator, generator(noise()).detach(), real, optimizers[1])
-    _fool(discriminator, generator(noise()), optimizers[0])
+    judge(discriminator, generator(noise()).detach(), real, optimizers[1])
+    fool(discriminator, generator(noise()), optimizers[0])
 
 
 class _Bare(LightningModule):

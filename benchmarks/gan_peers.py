@@ -15,12 +15,13 @@ import torch
 import torchgan.losses
 import torchgan.models
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.gan import fool, judge
 from benchmarks.interleave import interleave, record
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_gen.nets.discriminator import Verdict
 
 LATENT, SIZE = 100, 32
 
@@ -29,15 +30,15 @@ def _adam(network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
 
 
-class _Logits(nn.Module):
-    """A discriminator of this project as one that returns its logits alone, as torchgan's do."""
+class _Verdicts(nn.Module):
+    """A discriminator of torchgan as those of this project, whose logits are a part of what they say."""
 
     def __init__(self, discriminator: nn.Module) -> None:
         super().__init__()
         self.discriminator = discriminator
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.discriminator(x).logits
+    def forward(self, x: Tensor) -> Verdict:
+        return Verdict(self.discriminator(x))
 
 
 def _theirs() -> tuple[nn.Module, nn.Module]:
@@ -47,7 +48,7 @@ def _theirs() -> tuple[nn.Module, nn.Module]:
 
 def _ours() -> tuple[nn.Module, nn.Module]:
     spec = ImageSpec(3, SIZE, SIZE)
-    return DCGANGenerator(spec, LATENT, width=32), _Logits(DCGANDiscriminator(spec, width=32))
+    return DCGANGenerator(spec, LATENT, width=32), DCGANDiscriminator(spec, width=32)
 
 
 Networks = tuple[nn.Module, nn.Module]
@@ -73,8 +74,8 @@ def _plain(networks: Networks, real: Tensor) -> Callable[[], None]:
     ascend, descend = _adam(generator), _adam(discriminator)
 
     def step() -> None:
-        _judge(discriminator, generator(torch.randn(len(real), LATENT)).detach(), real, descend)
-        _fool(discriminator, generator(torch.randn(len(real), LATENT)), ascend)
+        judge(discriminator, generator(torch.randn(len(real), LATENT)).detach(), real, descend)
+        fool(discriminator, generator(torch.randn(len(real), LATENT)), ascend)
 
     return step
 
@@ -87,24 +88,12 @@ def _fast(networks: Networks, real: Tensor) -> Callable[[], None]:
 
     def step() -> None:
         fake = generator(torch.randn(len(real), LATENT))
-        _judge(discriminator, fake.detach(), real, descend)
+        judge(discriminator, fake.detach(), real, descend)
         discriminator.requires_grad_(False)
-        _fool(discriminator, fake, ascend)
+        fool(discriminator, fake, ascend)
         discriminator.requires_grad_(True)
 
     return step
-
-
-def _judge(discriminator: nn.Module, fake: Tensor, real: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
-    (softplus(-discriminator(real)).mean() + softplus(discriminator(fake)).mean()).backward()
-    optimizer.step()
-
-
-def _fool(discriminator: nn.Module, fake: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
-    softplus(-discriminator(fake)).mean().backward()
-    optimizer.step()
 
 
 def main() -> None:
@@ -115,9 +104,10 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     real = torch.rand(options.batch, 3, SIZE, SIZE) * 2 - 1
+    generator, discriminator = _theirs()
     steps = {
         "torchgan": _torchgan(_theirs(), real),
-        "torchgan, fast": _fast(_theirs(), real),
+        "torchgan, fast": _fast((generator, _Verdicts(discriminator)), real),
         "ours, plain": _plain(_ours(), real),
         "ours, fast": _fast(_ours(), real),
     }

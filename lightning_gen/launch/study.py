@@ -92,7 +92,8 @@ class Study:
         lent: set[int] = set()
         while True:
             optuna.storages.fail_stale_trials(self.study)
-            states = [trial.state.name for trial in self.latest().values()]
+            latest = self.latest().values()
+            states = {trial.state.name for trial in latest}
             if "WAITING" in states:
                 trial = self.study.ask()
                 if "index" in trial.user_attrs:
@@ -105,7 +106,7 @@ class Study:
             elif "RUNNING" in states:
                 # A worker that died between taking a trial and its first beat left one whose heart never stops, for it
                 # never beat. Whoever waits lends each trial one beat: a living worker beats on, a dead one's is stale.
-                running = {trial._trial_id for trial in self.latest().values() if trial.state.name == "RUNNING"}
+                running = {trial._trial_id for trial in latest if trial.state.name == "RUNNING"}
                 for identifier in running - lent:
                     self.storage.record_heartbeat(identifier)
                 lent |= running

@@ -28,7 +28,8 @@ class Regularizer(ABC):
 
     @abstractmethod
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
-        """Scalar added to the discriminator's loss; `real` and `fake` are signed images (B, C, H, W), detached."""
+        """Scalar added to the discriminator's loss; `real` and `fake` are signed images (B, C, H, W) of one
+        dtype, detached."""
 
     @abstractmethod
     def project(self, network: nn.Module) -> None:
@@ -89,8 +90,7 @@ class GradientPenalty(Penalty):
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
-        between = fake.to(real.dtype).lerp(real, share)  # mixed precision generates images in 16 bits
-        norm = (_squared_norm(critic, between) + 1e-12).sqrt()  # the root has no gradient at 0
+        norm = (_squared_norm(critic, fake.lerp(real, share)) + 1e-12).sqrt()  # the root has no gradient at 0
         return self.weight * (norm - 1.0).square().mean()
 
 
@@ -123,7 +123,7 @@ class R2(Penalty):
         self.gamma = gamma
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
-        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, fake.to(real.dtype)).mean()
+        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, fake).mean()
 
 
 @final

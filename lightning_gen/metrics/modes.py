@@ -20,15 +20,20 @@ class Coverage(NamedTuple):
 def spread(x: Tensor) -> Tensor:
     """(N, D) -> scalar, mean Euclidean distance of two different points; 0 where all are one."""
     count = len(x)
-    # Centred, because the expansion of a distance loses its digits to a large mean.
-    return torch.cdist(x - x.mean(0), x - x.mean(0)).sum() / (count * max(count - 1, 1))
+    return _distances(x).sum() / (count * max(count - 1, 1))
 
 
 def spread_within(x: Tensor, group: Tensor) -> Tensor:
     """(N, D) and groups (N,) -> scalar, mean Euclidean distance of two different points of one group; 0 where there are
     none."""
     pairs = (group[:, None] == group) & ~torch.eye(len(x), dtype=torch.bool, device=x.device)
-    return torch.cdist(x - x.mean(0), x - x.mean(0))[pairs].sum() / pairs.sum().clamp(min=1)
+    return _distances(x)[pairs].sum() / pairs.sum().clamp(min=1)
+
+
+def _distances(x: Tensor) -> Tensor:
+    # Centred, because the expansion of a distance loses its digits to a large mean.
+    centred = x - x.mean(0)
+    return torch.cdist(centred, centred)
 
 
 def nearest_mode(x: Tensor, centre: Tensor, radius: float) -> Tensor:

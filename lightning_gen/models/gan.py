@@ -99,6 +99,7 @@ class GAN(AdversarialModule, NoiseModule):
         self.vitals |= {"real": of_real.logits.detach(), "fake": of_fake.logits.detach()}
         loss = of_fake.charge(of_real.charge(self.loss.discriminator(of_real.logits, of_fake.logits)))
         clock = Clock(self.discriminator_steps, self.images_seen)
+        fake = fake.to(real.dtype)  # mixed precision paints in 16 bits; the norms of gradients want the dtype of `real`
         for regularizer in self.regularizers:
             loss = loss + regularizer.penalty(lambda x: self.judge(x, batch).logits, real, fake, clock)
         return loss

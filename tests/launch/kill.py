@@ -82,8 +82,9 @@ def _kill(pair: Pair, folder: Path, kind: str, chance: random.Random) -> dict[st
     begin, old, seen = _rows(folder), _half_written(folder), set[str]()
     while pair.running() and wanted:
         if kind == "writing":
-            seen |= _half_written(folder) - old
-            if len(seen) >= wanted and _half_written(folder) - old:
+            torn = _half_written(folder) - old
+            seen |= torn
+            if len(seen) >= wanted and torn:
                 # Held still, so that the file is half written at the kill as well, and not only when it was looked for.
                 pair.signal(signal.SIGSTOP)
                 time.sleep(0.01)
