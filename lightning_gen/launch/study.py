@@ -49,6 +49,8 @@ class Study:
                 grace_period=2 * heartbeat,
                 heartbeat_stale_trial_callback=retry,
             )
+            if url.startswith("sqlite"):
+                _serialise(self.storage.engine)
             direction: Any = "maximize" if sweep.maximize else "minimize"
             self.study = optuna.create_study(
                 study_name=sweep.name,
@@ -143,6 +145,18 @@ class Study:
             else:  # in the unit interval every distribution is flat
                 chosen[p.name] = p.values[0] if len(p.values) == 1 else p.at(trial.suggest_float(p.name, 0.0, 1.0))
         trial.set_user_attr("values", chosen)
+
+
+def _serialise(engine: Any) -> None:
+    """Let every transaction of SQLite take the lock as it begins. Optuna reads whether a trial waits and then marks it
+    as taken, with a row lock between that SQLite does not have: two workers could take the same trial."""
+    import sqlalchemy
+
+    def begin(connection: Any) -> None:
+        connection.connection.dbapi_connection.isolation_level = None  # else the driver begins by itself, and later
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    sqlalchemy.event.listen(engine, "begin", begin)
 
 
 def _unusable(url: str, error: Exception) -> UserError:

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,24 @@ def test_a_worker_that_died_before_its_first_sign_of_life_loses_no_trial(tmp_pat
         study.study.tell(trial, 1.0)
     assert dead.user_attrs["index"] == 0
     assert taken == [1, 0]
+
+
+def test_two_workers_never_take_the_same_trial(tmp_path):
+    sweep, url, rounds = read_sweep(_write(tmp_path, run_cap=60)), f"sqlite:///{tmp_path}/s.db", 30
+    studies = [Study(sweep, url, seed=0) for _ in range(2)]
+    studies[0].lay_out()
+    together = threading.Barrier(2)
+
+    def take(study):
+        numbers = []
+        for _ in range(rounds):
+            together.wait(60)
+            numbers.append(study.study.ask().number)
+        return numbers
+
+    with ThreadPoolExecutor(2) as pool:
+        taken = [number for numbers in pool.map(take, studies) for number in numbers]
+    assert sorted(taken) == list(range(2 * rounds))
 
 
 @pytest.mark.parametrize("stop", ["hyperband", "median"])
