@@ -37,8 +37,8 @@ from lightning_gen.bijections.univariate import RationalQuadratic
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
-from lightning_gen.nets.conditioner import GlowConditioner, MLPConditioner, ZeroConv
-from lightning_gen.nets.made import MADE
+from lightning_gen.nets.flow.conditioner import GlowConditioner, MLPConditioner, ZeroConv
+from lightning_gen.nets.flow.made import MADE
 
 SPEC, BATCH, SCALES, STEPS, WIDTH = ImageSpec(3, 32, 32), 16, 3, 8, 128
 DIM, ROWS, LAYERS, HIDDEN = 64, 128, 5, 256

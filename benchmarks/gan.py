@@ -24,15 +24,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from benchmarks.interleave import record
-from lightning_gen.cli import main as command
-from lightning_gen.fit import build
+from lightning_gen.config.cli import main as command
 from lightning_gen.images import to_signed
+from lightning_gen.training.fit import build
 
 #: of the newest training: case -> seconds of each round, and of them those that the processor worked for this process
 SECONDS: dict[str, list[float]] = {}
 WORKED: dict[str, list[float]] = {}
 _DCGAN32 = ["--config", "configs/gan/dcgan.yaml", "--config", "configs/data/shapes.yaml"]
-_DCGAN32 += ["--data.init_args.batch_size", "32", "--run.average", "0.995"]
+_DCGAN32 += ["--data.init_args.batch_size", "32", "--run.ema", "0.995"]
 QUESTIONS: dict[str, tuple[list[str], int, dict[str, Any]]] = {
     "gan_dcgan32": (_DCGAN32, 1, {"net": "DCGAN, width 32", "images": "32x32x3", "batch": 32}),
     "gan_fast": (

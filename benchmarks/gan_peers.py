@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.gan import fool, judge
 from benchmarks.interleave import interleave, record
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.dcgan import DCGANDiscriminator, DCGANGenerator
-from lightning_gen.nets.discriminator import Verdict
+from lightning_gen.nets.gan.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
 
 LATENT, SIZE = 100, 32
 
@@ -37,8 +37,8 @@ class _Verdicts(nn.Module):
         super().__init__()
         self.discriminator = discriminator
 
-    def forward(self, x: Tensor) -> Verdict:
-        return Verdict(self.discriminator(x))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(self.discriminator(x))
 
 
 def _theirs() -> tuple[nn.Module, nn.Module]:

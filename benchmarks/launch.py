@@ -31,8 +31,8 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from benchmarks.interleave import RESULTS, record
-from lightning_gen.callbacks.checkpoints import Checkpoints
 from lightning_gen.files import read_json, write_json
+from lightning_gen.training.checkpoints import Checkpoints
 from tests.launch.processes import Pair, prepare
 
 BATCH, BLOCK = 64, 20
@@ -50,7 +50,7 @@ _FIT += ["--trainer.log_every_n_steps", str(_NEVER), "--run.evaluate_every", "0"
 _NUMBERS = itertools.count()
 
 
-class Clock(Callback):
+class StepCount(Callback):
     """Writes when each block of batches began, seconds [clock, processor] of this process, into ``clock.json`` of the
     run's folder."""
 
@@ -71,7 +71,7 @@ class Clock(Callback):
             write_json(_checkpoints(trainer).folder.parent / "clock.json", self.times)
 
 
-class Turns(Clock):
+class Turns(StepCount):
     """Gives each block its case.
 
     Args:
@@ -133,7 +133,7 @@ def scaling(root: Path, end: float, blocks: int) -> dict[str, list[list[float]]]
     while not took or began + took < end:
         for name in chance.sample(list(SCALING), len(SCALING)):
             trainer, world, at_once = SCALING[name]
-            clock = {"class_path": "benchmarks.launch.Clock"}
+            clock = {"class_path": "benchmarks.launch.StepCount"}
             trainings = [_words(root, blocks + 2, trainer, world, clock) for _ in range(at_once)]
             seconds = _run(trainings, root / "log.txt", world)
             found[name].append([statistics.median(column) for column in zip(*seconds, strict=True)])

@@ -38,19 +38,19 @@ from torch import Tensor, nn
 
 from benchmarks.interleave import interleave, record
 from benchmarks.training import parameters, training_step
-from lightning_gen.base import Split
 from lightning_gen.bijections.architectures import AutoregressiveStack
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.contracts import Split
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
 from lightning_gen.distributions.likelihoods import Bernoulli
 from lightning_gen.distributions.posteriors import FlowPosterior, GaussianPosterior, Posterior
 from lightning_gen.files import write_text
-from lightning_gen.fit import main as fit
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.vae import VAE
-from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
-from lightning_gen.nets.made import MADE
+from lightning_gen.nets.flow.made import MADE
+from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
+from lightning_gen.training.fit import main as fit
 
 SPEC, LATENT, BATCH = ImageSpec(1, 28, 28, 2), 32, 128
 BLOCKS, HIDDEN, WIDTH = 2, 3, 128
@@ -174,7 +174,7 @@ def _fits(repeats: int) -> None:
 
 def _fit(posterior: type[Posterior]) -> float:
     """Seconds of all epochs but the first and last by `lightning-gen fit`."""
-    net, where = "lightning_gen.nets.dense.MLP", f"{posterior.__module__}.{posterior.__name__}"
+    net, where = "lightning_gen.nets.vae.mlp.MLP", f"{posterior.__module__}.{posterior.__name__}"
     model = {
         "latent_dim": LATENT,
         "encoder": {"class_path": f"{net}Encoder"},

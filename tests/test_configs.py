@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lightning_gen.base import AdversarialModule, GenerativeModule, LikelihoodModule
-from lightning_gen.callbacks.record import SampleGrids
-from lightning_gen.cli import COMMANDS, main
-from lightning_gen.fit import build
-from lightning_gen.fit import main as fit
-from lightning_gen.loading import load_module
+from lightning_gen.config.cli import COMMANDS, main
+from lightning_gen.config.loading import load_module
+from lightning_gen.contracts import AdversarialModule, GenerativeModule, LikelihoodModule
+from lightning_gen.training.callbacks.record import SampleGrids
+from lightning_gen.training.fit import build
+from lightning_gen.training.fit import main as fit
 
 CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
 OVERLAYS = sorted(Path("configs/pictures").glob("*.yaml"))
@@ -24,7 +24,7 @@ OVERLAYS = sorted(Path("configs/pictures").glob("*.yaml"))
 OF_PICTURES = [p for p in CONFIGS if "data.toy" not in p.read_text()]
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"
 QUIET = ["--trainer.accelerator", "cpu"]
-# Their embedded classifier would train for minutes; tests/test_evaluation.py has the distances.
+# Their embedded classifier would train for minutes; tests/evaluation/test_protocol.py has the distances.
 NO_DISTANCES = ["--evaluation.samples", "0"]
 STEPS = "--model.init_args.bijection.init_args.steps"
 # Flows repeat their step: a part of them shows as much, and their gradients are looked at with all.
@@ -94,8 +94,8 @@ def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     if "MLPDecoder" in config.read_text():
         side //= 4  # 256 levels of each pixel from fully connected layers are hundreds of millions of weights
     # A grid of 64 images and the bits/dim of 2,000 would take minutes for networks that go pixel by pixel.
-    monkeypatch.setattr("lightning_gen.fit.SampleGrids", partial(SampleGrids, count=2))
-    monkeypatch.setattr("lightning_gen.callbacks.evaluate.Evaluate._measure", lambda *_: None)
+    monkeypatch.setattr("lightning_gen.training.fit.SampleGrids", partial(SampleGrids, count=2))
+    monkeypatch.setattr("lightning_gen.training.callbacks.evaluate.Evaluate._measure", lambda *_: None)
     if not (SHARED / data).is_dir():
         pytest.skip(f"no {SHARED / data}: real pictures are not here")
     arguments = ["-c", str(config), *FEWER.get(_name(config), []), "-c", "tests/pictures.yaml"]
@@ -163,7 +163,7 @@ def test_a_full_disk_is_refused_before_training(tmp_path, capsys, monkeypatch):
 
 def test_help_imports_nothing_heavy():
     """`--help` stays fast because it loads neither torch nor lightning (a property, not a stopwatch)."""
-    code = "import sys; from lightning_gen.cli import main; main(['--help']); print(sorted(sys.modules))"
+    code = "import sys; from lightning_gen.config.cli import main; main(['--help']); print(sorted(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "lightning", "numpy", "wandb"} & set(out.rpartition("[")[2].replace("'", "").split(", "))
     assert all(name in out for name in COMMANDS)

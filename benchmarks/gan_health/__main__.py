@@ -13,11 +13,11 @@ import torch
 
 from benchmarks.documents import write_between
 from benchmarks.interleave import RESULTS, hardware
-from lightning_gen.base import GenerativeModule
-from lightning_gen.cli import main as command
+from lightning_gen.config.cli import main as command
+from lightning_gen.config.loading import checkpoint_path, load_module
+from lightning_gen.contracts import GenerativeModule
 from lightning_gen.files import read_json, read_json_lines, write_figure, write_json
 from lightning_gen.images import grid, to_signed
-from lightning_gen.loading import checkpoint_path, load_module
 
 __all__ = ["CASES", "Case", "alarms_of", "train"]
 
@@ -51,7 +51,7 @@ CASES = {
         [*_DIGITS, _GAME, f"{_LOSSES}adversarial.Saturating", _D_RATE, "0.01"],
     ),
     "fast_discriminator": Case("discriminator ten times as fast: 1e-2", None, range(5), [_D_RATE, "0.01"]),
-    # Betas and decay as published (Gulrajani et al. 2017): momentum alone keeps this game in motion.
+    # Betas and decay as published (Gulrajani et al. 2017): momentum alone keeps this game in fixed_noise_drift.
     "wgan_gp": Case(
         "Wasserstein loss, gradient penalty 1, betas 0, 0.9",
         None,
@@ -99,7 +99,7 @@ def alarms_of(run: Path) -> list[str]:
 
 
 def _readings(run: Path) -> list[dict[str, float]]:
-    return [row for row in read_json_lines(run / "metrics.jsonl") if "health/motion" in row]
+    return [row for row in read_json_lines(run / "metrics.jsonl") if "health/fixed_noise_drift" in row]
 
 
 def _write(root: Path) -> None:
@@ -150,7 +150,7 @@ def _draw(root: Path) -> None:
         curves = {
             "gradient of G / its largest": [row["health/gradient_g"] / largest for row in readings],
             "diversity": [row["health/diversity"] for row in readings],
-            "motion": [row["health/motion"] for row in readings],
+            "fixed_noise_drift": [row["health/fixed_noise_drift"] for row in readings],
             "share of modes": [row.get("health/mode_share", float("nan")) for row in readings],
         }
         for label, values in curves.items():
@@ -162,7 +162,7 @@ def _draw(root: Path) -> None:
 
 @torch.no_grad()
 def _draw_images(axes: Any, run: Path) -> None:
-    module = load_module(checkpoint_path(run), averaged=False)
+    module = load_module(checkpoint_path(run), ema=False)
     assert isinstance(module, GenerativeModule)
     images = module.sample(1000, generator=torch.Generator().manual_seed(0))
     axes.set(xticks=[], yticks=[])

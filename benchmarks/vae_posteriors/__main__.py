@@ -16,11 +16,12 @@ import torch
 
 from benchmarks.documents import mean_and_error, write_between
 from benchmarks.interleave import RESULTS, hardware
-from lightning_gen.base import ImageData, VariationalModule, condition_of
-from lightning_gen.cli import main as command
-from lightning_gen.evaluation import Evaluation
+from lightning_gen.batches import without_image
+from lightning_gen.config.cli import main as command
+from lightning_gen.config.loading import checkpoint_path, load_data, load_module
+from lightning_gen.contracts import ImageData, VariationalModule
+from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import read_json, write_json
-from lightning_gen.loading import checkpoint_path, load_data, load_module
 
 POSTERIORS = {
     "vae": "Gaussian",
@@ -103,7 +104,7 @@ class _Images:
 def _rate(module: VariationalModule, data: ImageData) -> float:
     """Mean KL divergence of the posterior from the prior, one draw per image."""
     torch.manual_seed(0)
-    rates = [module.terms(b["image"], condition_of(b))[1].sum(1) for b in data.batches("test", 256)]
+    rates = [module.terms(b["image"], without_image(b))[1].sum(1) for b in data.batches("test", 256)]
     return torch.cat(rates).double().mean().item()
 
 

@@ -135,7 +135,7 @@ class Glow(Compose):
         scales: L, number of squeezes; fewer where a side cannot be halved so often.
         steps: K, of each scale, 1 or more.
         prior: decides the Gaussian of what leaves, called with (channels in, channels out); None: `conditioner` again;
-            `lightning_gen.nets.conditioner.ZeroConv`, one convolution, is that of the authors' code and cheaper.
+            `lightning_gen.nets.flow.conditioner.ZeroConv`, one convolution, is that of the authors' code and cheaper.
         chain: puts the steps of a scale together, called with their list: `lightning_gen.bijections.reversible.Stored`,
             or `Reversible`, which trains in memory that does not grow with K.
         alpha: of the logit in front.

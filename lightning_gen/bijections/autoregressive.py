@@ -24,7 +24,9 @@ class SequentialNet(Protocol):
     def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """All entries, and a context (B, K) -> the parameters of all."""
 
-    def walk(self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None) -> Tensor:
+    def decode_sequentially(
+        self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
+    ) -> Tensor:
         """Entry by entry, each worked out once: `choose`, called with i and the parameters of entry i, says what entry
         i of the `rows` is, (B, 1) or (B, 1, D) -> all entries."""
 
@@ -35,7 +37,7 @@ class MaskedAutoregressive(Bijection):
 
     Args:
         dim: D.
-        net: called with (D, parameters out), gives a `SequentialNet`, as `lightning_gen.nets.made.MADE`; parameter p
+        net: called with (D, parameters out), gives a `SequentialNet`, as `nets.flow.made.MADE`; parameter p
             of entry i at p*D + i.
         univariate: f, the map of an element.
     """
@@ -53,7 +55,7 @@ class MaskedAutoregressive(Bijection):
         def choose(i: int, raw: Tensor) -> Tensor:
             return self.univariate.inverse(z[:, i : i + 1], raw.to(z.dtype))
 
-        return self.net.walk(len(z), choose, context)
+        return self.net.decode_sequentially(len(z), choose, context)
 
 
 @final

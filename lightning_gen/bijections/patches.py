@@ -49,7 +49,7 @@ class AutoregressivePatches(Bijection):
 
     Args:
         net: a `SequentialNet` of (B, N, D) and a context to (B, N, P*D), as
-            `lightning_gen.nets.patch_transformer.PatchTransformer`.
+            `lightning_gen.nets.flow.patch_transformer.PatchTransformer`.
         univariate: f; it says P.
     """
 
@@ -65,4 +65,4 @@ class AutoregressivePatches(Bijection):
         def choose(n: int, raw: Tensor) -> Tensor:
             return self.univariate.inverse(z[:, n : n + 1].mT, raw.to(z.dtype).mT).mT
 
-        return self.net.walk(len(z), choose, context)
+        return self.net.decode_sequentially(len(z), choose, context)

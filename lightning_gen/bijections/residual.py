@@ -19,7 +19,7 @@ Push = Callable[[Tensor], Tensor]
 
 class Contraction(Protocol):
     """g, of x (B, D) and a context (B, K), with a Lipschitz constant below 1, as
-    `lightning_gen.nets.lipschitz.LipschitzMLP`."""
+    `lightning_gen.nets.flow.lipschitz.LipschitzMLP`."""
 
     def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """g(x) (B, D)."""

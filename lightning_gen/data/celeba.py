@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from lightning_gen.base import Split
+from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
 from lightning_gen.data.downloads import fetch

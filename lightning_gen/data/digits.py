@@ -5,7 +5,7 @@ from typing import final
 import torch
 from sklearn.datasets import load_digits
 
-from lightning_gen.base import Split
+from lightning_gen.contracts import Split
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
 from lightning_gen.images import ImageSpec

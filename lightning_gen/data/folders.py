@@ -9,7 +9,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from lightning_gen.base import Split
+from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
 from lightning_gen.data.files import Catalogue, FileImages

@@ -5,7 +5,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, final
 
-from lightning_gen.base import Split
+from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
 from lightning_gen.data.files import Catalogue, FileImages

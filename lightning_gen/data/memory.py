@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_gen.base import Batch, ImageData, Split
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import ImageData, Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.rows import Column, MemoryRows, PlainLoader, Rows, TrainLoader
 

@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.base import Batch
+from lightning_gen.batches import Batch
 from lightning_gen.data.augment import Augmentation, Draws
 from lightning_gen.errors import UserError, check_counts
 

@@ -11,7 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lightning_gen.base import Split
+from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.memory import MemoryImages

@@ -19,14 +19,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, NamedTuple, final, get_args
+from typing import Any, NamedTuple, cast, final, get_args
 
 import fsspec
 import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_gen.base import Batch, ImageData, Split
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import ImageData, Split
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write, write_json
 from lightning_gen.images import ImageSpec
@@ -103,7 +104,7 @@ def _samples(data: ImageData, split: Split) -> Iterator[Sample]:
     number = 0
     for batch in data.batches(split, 256):
         for row in range(len(batch["image"])):
-            yield {"__key__": f"{number:09}", **_encoded({key: value[row] for key, value in batch.items()})}
+            yield {"__key__": f"{number:09}", **_encoded({key: value[row] for key, value in cast(dict, batch).items()})}
             number += 1
 
 
@@ -244,4 +245,4 @@ def decoded(samples: list[Sample], images: list[Tensor]) -> Batch:
         batch["attributes"] = torch.tensor([json.loads(sample["json"])["attributes"] for sample in samples])
     if "txt" in samples[0]:
         batch["text"] = [sample["txt"].decode() for sample in samples]
-    return batch
+    return cast(Batch, batch)

@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import final
 
-from lightning_gen.base import Split
+from lightning_gen.contracts import Split
 from lightning_gen.errors import UserError
 
 __all__ = ["Folder", "Joined", "Part", "Source", "Zip", "splits", "tree"]

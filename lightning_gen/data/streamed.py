@@ -9,7 +9,8 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.base import Batch, Split
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame, open_picture
 from lightning_gen.data.memory import IndexedImages

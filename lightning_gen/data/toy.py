@@ -11,7 +11,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from lightning_gen.base import Split
+from lightning_gen.contracts import Split
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
 from lightning_gen.errors import UserError, check_counts

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_gen.arguments import Arguments, natural, positive
+from lightning_gen.config.arguments import Arguments, natural, positive
 from lightning_gen.errors import UserError
 
 __all__ = ["Command", "fit_arguments", "main", "slurm_parameters"]
@@ -48,7 +48,7 @@ class Command:
         self.arguments = arguments
 
     def __call__(self) -> None:
-        from lightning_gen.cli import main
+        from lightning_gen.config.cli import main
 
         if status := main(self.arguments):
             raise SystemExit(status)

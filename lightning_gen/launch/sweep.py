@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightning_gen.arguments import Arguments, natural, positive
+from lightning_gen.config.arguments import Arguments, natural, positive
 from lightning_gen.errors import UserError
-from lightning_gen.launch.pictures import draw
 from lightning_gen.launch.results import show, write_best
 from lightning_gen.launch.study import Study
 from lightning_gen.launch.sweep_file import read_sweep
+from lightning_gen.launch.sweep_plots import draw
 from lightning_gen.launch.worker import run_trials
 
 __all__ = ["main"]
@@ -114,7 +114,7 @@ def _supervise(study: Study, options: Any, words: list[str], folder: Path) -> No
 
 
 def _local_workers(words: list[str], count: int) -> list[Any]:
-    return [subprocess.Popen([sys.executable, "-m", "lightning_gen.cli", *words]) for _ in range(count)]
+    return [subprocess.Popen([sys.executable, "-m", "lightning_gen", *words]) for _ in range(count)]
 
 
 class _Job:
@@ -140,7 +140,7 @@ def _slurm_workers(words: list[str], count: int, options: Any, folder: Path) -> 
     parameters = {"job_name": f"sweep-{folder.name}", "time": options.time, "partition": options.partition}
     parameters |= {"gpus_per_node": options.gpus or None, "ntasks_per_node": 1, "nodes": 1}
     executor.update_parameters(**{key: value for key, value in parameters.items() if value is not None})
-    command = submitit.helpers.CommandFunction([sys.executable, "-m", "lightning_gen.cli", *words], verbose=False)
+    command = submitit.helpers.CommandFunction([sys.executable, "-m", "lightning_gen", *words], verbose=False)
     jobs = [_Job(executor.submit(command)) for _ in range(count)]
     print("jobs", *(job.job.job_id for job in jobs), flush=True)
     return jobs

@@ -29,7 +29,7 @@ def fit_words(arguments: list[str], environment: dict[str, str]) -> list[str]:
 
 def main() -> None:
     """Become ``lightning-gen fit``: the same process, so that signals arrive."""
-    words = [sys.executable, "-m", "lightning_gen.cli", "fit", *fit_words(sys.argv[1:], dict(os.environ))]
+    words = [sys.executable, "-m", "lightning_gen", "fit", *fit_words(sys.argv[1:], dict(os.environ))]
     os.execv(sys.executable, words)
 
 

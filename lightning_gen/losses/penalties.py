@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.schedules import Ramp, value_at
 
-__all__ = ["R1", "R2", "Clock", "Critic", "GradientPenalty", "Lazy", "Penalty", "Regularizer", "WeightClip"]
+__all__ = ["R1", "R2", "Critic", "GradientPenalty", "Lazy", "Penalty", "Regularizer", "StepCount", "WeightClip"]
 
 #: signed images (B, C, H, W) -> logits, one or more per image
 Critic = Callable[[Tensor], Tensor]
 
 
-class Clock(NamedTuple):
+class StepCount(NamedTuple):
     """Discriminator steps before this one, and training images seen before this batch."""
 
     step: int
@@ -27,7 +27,7 @@ class Regularizer(ABC):
     """A condition on the discriminator."""
 
     @abstractmethod
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
         """Scalar added to the discriminator's loss; `real` and `fake` are signed images (B, C, H, W) of one
         dtype, detached."""
 
@@ -57,7 +57,7 @@ class WeightClip(Regularizer):
             raise UserError(f"regularizer.bound is {bound}: want above 0")
         self.bound = bound
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
         return real.new_zeros(())
 
     @torch.no_grad()
@@ -88,7 +88,7 @@ class GradientPenalty(Penalty):
         _check("weight", weight)
         self.weight = weight
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
         norm = (_squared_norm(critic, fake.lerp(real, share)) + 1e-12).sqrt()  # the root has no gradient at 0
         return self.weight * (norm - 1.0).square().mean()
@@ -106,8 +106,8 @@ class R1(Penalty):
         _check("gamma", gamma)
         self.gamma = gamma
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
-        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, real).mean()
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
+        return 0.5 * value_at(self.gamma, count.images_seen) * _squared_norm(critic, real).mean()
 
 
 @final
@@ -122,8 +122,8 @@ class R2(Penalty):
         _check("gamma", gamma)
         self.gamma = gamma
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
-        return 0.5 * value_at(self.gamma, clock.images_seen) * _squared_norm(critic, fake).mean()
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
+        return 0.5 * value_at(self.gamma, count.images_seen) * _squared_norm(critic, fake).mean()
 
 
 @final
@@ -140,10 +140,10 @@ class Lazy(Regularizer):
         check_counts("regularizer", every=every)
         self.regularizer, self.every = regularizer, every
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, clock: Clock) -> Tensor:
-        if clock.step % self.every:
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
+        if count.step % self.every:
             return real.new_zeros(())
-        return self.every * self.regularizer.penalty(critic, real, fake, clock)
+        return self.every * self.regularizer.penalty(critic, real, fake, count)
 
     def project(self, network: nn.Module) -> None:
         self.regularizer.project(network)

@@ -7,11 +7,12 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.base import Batch, CompletionModule, LikelihoodModule, OptimizerFactory, Place, SequentialModule
+from lightning_gen.batches import Batch, repeat_rows
+from lightning_gen.contracts import CompletionModule, LikelihoodModule, OptimizerFactory, Place, SequentialModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood, pick
-from lightning_gen.distributions.particles import Particles
 from lightning_gen.images import ImageSpec, to_signed
-from lightning_gen.nets.causal import CausalNet
+from lightning_gen.inference.particles import Particles
+from lightning_gen.nets.autoregressive.causal import CausalNet
 from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.schedules import Schedule
 
@@ -67,9 +68,11 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
     ) -> Tensor:
         condition = self.condition.rows(condition, n, generator)
         uniform = self.uniform(n, 1, *self.spec.shape, generator=generator)
-        return self.walk(n, lambda p, place: pick(p, uniform[:, :, *place], temperature), condition)
+        return self.decode_sequentially(n, lambda p, place: pick(p, uniform[:, :, *place], temperature), condition)
 
-    def walk(self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None) -> Tensor:
+    def decode_sequentially(
+        self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None
+    ) -> Tensor:
         return self._walk(n, choose, condition, lambda: None)
 
     def completes_exactly(self, known: Tensor) -> bool:
@@ -86,7 +89,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         if self.completes_exactly(known):
             return self._attempt(image, known, condition, generator, lambda log_p: None, lambda: None)
         several = Particles(len(image), _PARTICLES, generator, self.device)
-        copies = {key: value.repeat_interleave(_PARTICLES, 0) for key, value in (condition or {}).items()}
+        copies = None if condition is None else repeat_rows(condition, _PARTICLES)
         image, known = (x.repeat_interleave(_PARTICLES, 0) for x in (image, known))
         return self._attempt(image, known, copies, generator, several.weigh, several.resample)[several.draw()]
 
@@ -116,7 +119,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         condition: Batch | None,
         select: Callable[[], Tensor | None],
     ) -> Tensor:
-        """`walk`; after each row every image goes on from the image that `select` says, from itself where None."""
+        """Decode; after each row every image goes on from the image that `select` says, from itself where None."""
         image = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
         signed = to_signed(image, self.spec.levels).to(next(self.parameters()).dtype)
         with torch.inference_mode():  # starts its many small operations sooner than no_grad

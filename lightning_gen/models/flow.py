@@ -8,12 +8,13 @@ from typing import final
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.base import Batch, CompletionModule, LatentModule, LikelihoodModule, OptimizerFactory
+from lightning_gen.batches import Batch
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.contracts import CompletionModule, LatentModule, LikelihoodModule, OptimizerFactory
 from lightning_gen.distributions.dequantize import Dequantization, Uniform
-from lightning_gen.distributions.langevin import langevin
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.images import ImageSpec, from_unit, to_unit
+from lightning_gen.inference.langevin import langevin
 from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.schedules import Schedule
 

@@ -6,15 +6,16 @@ from typing import final
 
 from torch import Generator, Tensor, nn
 
-from lightning_gen.base import AdversarialModule, Batch, NoiseModule, OptimizerFactory
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import AdversarialModule, NoiseModule, OptimizerFactory
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.losses.penalties import Clock, Regularizer
-from lightning_gen.nets.augment import Augment, NoAugment
+from lightning_gen.losses.penalties import Regularizer, StepCount
 from lightning_gen.nets.condition import Condition, Unconditional
-from lightning_gen.nets.discriminator import Discriminator, Verdict
-from lightning_gen.nets.generator import ConditionedGenerator
+from lightning_gen.nets.gan.augment import Augment, NoAugment
+from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
+from lightning_gen.nets.gan.generator import ConditionedGenerator
 from lightning_gen.schedules import Ramp, Schedule
 
 __all__ = ["GAN"]
@@ -85,31 +86,31 @@ class GAN(AdversarialModule, NoiseModule):
     def condition_keys(self) -> tuple[str, ...]:
         return self.generator.condition.keys
 
-    def generate(self, batch: Batch) -> Tensor:
+    def make_fakes(self, batch: Batch) -> Tensor:
         return self.generator(self.noise(len(batch["image"]), self.latent_dim), batch)
 
-    def judge(self, x: Tensor, batch: Batch | None = None) -> Verdict:
+    def discriminate(self, x: Tensor, batch: Batch | None = None) -> DiscriminatorOutput:
         """What the discriminator says of signed images (B, C, H, W), augmented as in training."""
         return self.discriminator(self.augment(x), batch)
 
     def discriminator_loss(self, batch: Batch) -> Tensor:
         real, fake = to_signed(batch["image"], self.spec.levels), self.fakes(batch).detach()
-        of_real, of_fake = self.judge(real, batch), self.judge(fake, batch)
+        of_real, of_fake = self.discriminate(real, batch), self.discriminate(fake, batch)
         self.augment.observe(of_real.logits, self.images_seen)
-        self.vitals |= {"real": of_real.logits.detach(), "fake": of_fake.logits.detach()}
+        self.latest_losses |= {"real": of_real.logits.detach(), "fake": of_fake.logits.detach()}
         loss = of_fake.charge(of_real.charge(self.loss.discriminator(of_real.logits, of_fake.logits)))
-        clock = Clock(self.discriminator_steps, self.images_seen)
+        count = StepCount(self.discriminator_steps, self.images_seen)
         fake = fake.to(real.dtype)  # mixed precision paints in 16 bits; the norms of gradients want the dtype of `real`
         for regularizer in self.regularizers:
-            loss = loss + regularizer.penalty(lambda x: self.judge(x, batch).logits, real, fake, clock)
+            loss = loss + regularizer.penalty(lambda x: self.discriminate(x, batch).logits, real, fake, count)
         return loss
 
     def generator_loss(self, batch: Batch) -> Tensor:
-        of_fake = self.judge(self.fakes(batch), batch)
+        of_fake = self.discriminate(self.fakes(batch), batch)
         return of_fake.charge(self.loss.generator(of_fake.logits, lambda: self._logits_of_real(batch)))
 
     def _logits_of_real(self, batch: Batch) -> Tensor:
-        return self.judge(to_signed(batch["image"], self.spec.levels), batch).logits
+        return self.discriminate(to_signed(batch["image"], self.spec.levels), batch).logits
 
     def constrain(self) -> None:
         for regularizer in self.regularizers:
@@ -124,9 +125,9 @@ class GAN(AdversarialModule, NoiseModule):
     ) -> Tensor:
         rows = self.generator.condition.rows(condition, n, generator)
         z = temperature * self.noise(n, self.latent_dim, generator=generator)
-        return self.paint(z, rows)
+        return self.generate(z, rows)
 
-    def paint(self, z: Tensor, condition: Batch | None = None) -> Tensor:
+    def generate(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         """z (B, Z), and a condition of B rows where the model has one -> uint8 (B, C, H, W); deterministic."""
         return from_signed(self.generator(z, condition), self.spec.levels)
 

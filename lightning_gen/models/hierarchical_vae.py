@@ -8,11 +8,12 @@ from typing import final
 
 from torch import Generator, Tensor
 
-from lightning_gen.base import Batch, OptimizerFactory, ReconstructionModule, VariationalModule
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import OptimizerFactory, ReconstructionModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.losses.evidence import Beta, EvidenceLoss
-from lightning_gen.nets.ladder import Ladder
+from lightning_gen.nets.vae.ladder import Ladder
 from lightning_gen.schedules import Schedule
 
 __all__ = ["HierarchicalVAE"]

@@ -8,15 +8,16 @@ from typing import final
 import torch
 from torch import Generator, Tensor, nn
 
-from lightning_gen.base import Batch, BitsBackModule, OptimizerFactory, StochasticLatentModule, VariationalModule
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import BitsBackModule, OptimizerFactory, StochasticLatentModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.distributions.posteriors import GaussianPosterior, Posterior
 from lightning_gen.distributions.priors import Prior, Recognition, StandardNormal
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.losses.evidence import Beta, EvidenceLoss
-from lightning_gen.nets.autoencoder import Encoder
 from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.nets.vae.convolutional import Encoder
 from lightning_gen.schedules import Schedule
 
 __all__ = ["VAE"]

@@ -7,13 +7,14 @@ from typing import final
 import torch
 from torch import Generator, Tensor, nn
 
-from lightning_gen.base import Batch, OptimizerFactory, ReconstructionModule, VariationalModule
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import OptimizerFactory, ReconstructionModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
-from lightning_gen.nets.causal import CausalNet
-from lightning_gen.nets.codebook import Codebook, GridEncoder
+from lightning_gen.nets.autoregressive.causal import CausalNet
 from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.nets.vae.codebook import Codebook, GridEncoder
 from lightning_gen.schedules import Schedule
 
 __all__ = ["VQVAE"]

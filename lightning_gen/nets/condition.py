@@ -11,6 +11,7 @@ from typing import ClassVar, final
 import torch
 from torch import Generator, Tensor, nn
 
+from lightning_gen.batches import Batch
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
@@ -34,17 +35,15 @@ class Condition(nn.Module, ABC):
         self.spec = spec
 
     @abstractmethod
-    def forward(self, batch: dict[str, Tensor] | None) -> Tensor | None:
+    def forward(self, batch: Batch | None) -> Tensor | None:
         """-> float (B, features), None where `features` is 0."""
 
     @abstractmethod
-    def draw(self, n: int, generator: Generator | None = None) -> dict[str, Tensor]:
+    def draw(self, n: int, generator: Generator | None = None) -> Batch:
         """A batch of n rows without ``image``, drawn where `generator` lives, the CPU by default."""
 
     @final
-    def rows(
-        self, batch: dict[str, Tensor] | None, n: int, generator: Generator | None = None
-    ) -> dict[str, Tensor] | None:
+    def rows(self, batch: Batch | None, n: int, generator: Generator | None = None) -> Batch | None:
         """`batch` where it holds every key, else a drawn one; None where nothing is looked at.
 
         Raises:
@@ -54,9 +53,9 @@ class Condition(nn.Module, ABC):
             return None
         if batch is None or not all(key in batch for key in self.keys):
             batch = self.draw(n, generator)
-        for key in self.keys:
-            if len(batch[key]) != n:
-                raise UserError(f"condition has {len(batch[key])} rows of {key}: want {n}, one per image")
+        for key, value in batch.items():
+            if key in self.keys and len(value) != n:  # type: ignore[arg-type]
+                raise UserError(f"condition has {len(value)} rows of {key}: want {n}, one per image")  # type: ignore[arg-type]
         return batch
 
 
@@ -67,10 +66,10 @@ class Unconditional(Condition):
     keys = ()
     features = 0
 
-    def forward(self, batch: dict[str, Tensor] | None) -> Tensor | None:
+    def forward(self, batch: Batch | None) -> Tensor | None:
         return None
 
-    def draw(self, n: int, generator: Generator | None = None) -> dict[str, Tensor]:
+    def draw(self, n: int, generator: Generator | None = None) -> Batch:
         return {}
 
 
@@ -96,12 +95,12 @@ class Label(Condition):
         self.features = features
         self.embedding = nn.Embedding(spec.classes, features)
 
-    def forward(self, batch: dict[str, Tensor] | None) -> Tensor | None:
+    def forward(self, batch: Batch | None) -> Tensor | None:
         if batch is None or "label" not in batch:
             raise UserError("condition lacks label: want one label per image")
         return self.embedding(batch["label"].to(self.embedding.weight.device))
 
-    def draw(self, n: int, generator: Generator | None = None) -> dict[str, Tensor]:
+    def draw(self, n: int, generator: Generator | None = None) -> Batch:
         device = generator.device if generator is not None else "cpu"
         label = torch.randint(self.spec.classes, (n,), generator=generator, device=device)
         return {"label": label.to(self.embedding.weight.device)}
@@ -128,11 +127,11 @@ class Attributes(Condition):
         self.features = spec.attributes
         self.register_buffer("place", torch.empty(0), persistent=False)
 
-    def forward(self, batch: dict[str, Tensor] | None) -> Tensor | None:
+    def forward(self, batch: Batch | None) -> Tensor | None:
         if batch is None or "attributes" not in batch:
             raise UserError("condition lacks attributes: want one row per image")
         return batch["attributes"].to(self.place)
 
-    def draw(self, n: int, generator: Generator | None = None) -> dict[str, Tensor]:
+    def draw(self, n: int, generator: Generator | None = None) -> Batch:
         device = generator.device if generator is not None else "cpu"
         return {"attributes": torch.rand(n, self.features, generator=generator, device=device).to(self.place)}

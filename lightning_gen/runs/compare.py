@@ -10,12 +10,12 @@ from rich.console import Group as Stack
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from lightning_gen.arguments import Arguments
-from lightning_gen.runs.export import as_csv, as_markdown
+from lightning_gen.config.arguments import Arguments
 from lightning_gen.runs.read import RunRecord, read_runs
 from lightning_gen.runs.reasons import reasons
 from lightning_gen.runs.seeds import SeedRow, over_seeds
 from lightning_gen.runs.tables import Group, Row, Table, build_tables
+from lightning_gen.runs.text_tables import as_csv, as_markdown
 from lightning_gen.runs.words import bound_words, duration_words, metric_words, progress_words, value_words
 
 __all__ = ["as_json", "main"]

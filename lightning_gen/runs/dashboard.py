@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lightning_gen.arguments import Arguments, positive
+from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.errors import UserError
 
 __all__ = ["command", "main"]

@@ -1,93 +1,125 @@
-"""The tables for other programs and other pages: CSV, a row per value, and Markdown."""
+"""A trained model in a folder to share: weights as safetensors, its configuration, and a card that says what it is.
 
-import csv
-import io
-import json
+    lightning-gen export RUN --out FOLDER
+    lightning-gen sample FOLDER                    # the folder stands wherever a run's does
+    load_module("FOLDER/model.safetensors")        # lightning_gen.config.loading
 
-from lightning_gen.runs.reasons import reasons
-from lightning_gen.runs.seeds import over_seeds
-from lightning_gen.runs.tables import Row, Table
-from lightning_gen.runs.words import bound_words, metric_words, value_words
+The weights are the averaged ones where the run has an average, and of the part that samples alone: a GAN's
+discriminator and all optimizers stay behind. The file needs nothing beside it: its header says how the model is built.
+"""
 
-__all__ = ["as_csv", "as_markdown"]
+import shutil
+from pathlib import Path
+from typing import Any
 
-_COLUMNS = (
-    *("metric", "better", "split", "bound", "rank", "run", "kind", "checkpoint", "images_seen", "value", "error"),
-    *("not_finite", "seed", "beats_baseline", "identity"),
-)
+import torch
+import yaml
+from safetensors.torch import save
+
+from lightning_gen.config.arguments import Arguments
+from lightning_gen.config.loading import checkpoint_path, export_header, load_module
+from lightning_gen.contracts import GenerativeModule, ImageModule
+from lightning_gen.errors import UserError
+from lightning_gen.files import atomic_write, write_png, write_text
+from lightning_gen.images import grid
+from lightning_gen.runs.read import RunRecord, read_run
+from lightning_gen.runs.words import bound_words, identity_words, value_words
+
+__all__ = ["card", "main"]
+
+#: sections of the run's configuration that a stranger can use
+_SECTIONS = ("seed_everything", "data", "model", "evaluation")
 
 
-def as_csv(tables: list[Table]) -> str:
-    """A row per value; empty for what is not finite or not there. ``identity`` is JSON: ranks hold only among rows
-    with one metric, identity and bound."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for table in tables:
-        for group in table.groups:
-            writer.writerows(_cells(table, row) for row in group.rows)
-    return stream.getvalue()
+@torch.no_grad()
+def main(arguments: list[str]) -> None:
+    """``lightning-gen export RUN --out FOLDER [--checkpoint best]``."""
+    parser = Arguments("export", __doc__)
+    parser.run()
+    parser.add_argument("--out", type=Path, required=True, help="new folder: weights, configuration, card, samples")
+    options = parser.parse_args(arguments)
+    if options.out.exists():
+        raise UserError(f"--out {options.out} exists already: want a new folder")
+    path = checkpoint_path(options.run, options.checkpoint)
+    if path.suffix != ".ckpt":
+        raise UserError(f"run {options.run} is an exported model: want a run folder, or a copy of it")
+    module, run = load_module(path), read_run(options.run)
+    part = options.out.with_name(f".{options.out.name}.part")  # the folder appears when it is complete
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        _write(part, module, path, run, options.checkpoint)
+        part.rename(options.out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    print(options.out)
 
 
-def _cells(table: Table, row: Row) -> dict[str, object]:
-    score = row.score
-    return {
-        "metric": table.metric,
-        "better": table.better,
-        "split": table.identity.get("split"),
-        "bound": score.bound,
-        "rank": row.rank,
-        "run": _inert(score.run.label),
-        "kind": "baseline" if score.run.baseline else "run",
-        "checkpoint": _inert(score.checkpoint),
-        "images_seen": score.images_seen,
-        "value": score.value,
-        "error": score.error,
-        "not_finite": score.not_finite,
-        "seed": score.run.about.get("seed"),
-        "beats_baseline": row.beats,
-        "identity": json.dumps(table.identity, sort_keys=True),
+def _write(folder: Path, module: ImageModule, path: Path, run: RunRecord, checkpoint: str) -> None:
+    tensors = {key: value.detach().clone().contiguous() for key, value in module.ema_network.state_dict().items()}
+    with atomic_write(folder / "model.safetensors") as stream:
+        stream.write(save(tensors, export_header(path)))
+    config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    kept = {key: config[key] for key in _SECTIONS if key in config}
+    write_text(folder / "config.yaml", yaml.safe_dump(kept, sort_keys=False))
+    if isinstance(module, GenerativeModule):
+        samples = module.sample(64, generator=torch.Generator().manual_seed(0))
+        write_png(folder / "samples.png", grid(samples, module.spec.levels).numpy())
+    write_text(folder / "README.md", card(module, run, checkpoint))
+
+
+def card(module: ImageModule, run: RunRecord, checkpoint: str) -> str:
+    """The model card, Markdown: what the model is, how it came about, every number measured of this checkpoint."""
+    about, spec = run.about, module.spec
+    weights = sum(value.numel() for value in module.ema_network.state_dict().values())
+    trained = f"{module.images_seen:,} training images of {about.get('data')} (fingerprint {about.get('fingerprint')})"
+    hardware = about.get("hardware", {})
+    facts = {
+        "model": about.get("class_path"),
+        "weights": f"{weights:,}, {_which(module, run)}",
+        "images": f"{spec.channels}x{spec.height}x{spec.width} pixels, {spec.levels} levels",
+        "trained on": f"{trained}, {checkpoint} checkpoint",
+        "seed": about.get("seed"),
+        "code": f"lightning-gen {about.get('version')}, commit {about.get('commit')}",
+        "with": ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items()),
+        "on": f"{about.get('processes', 1)} process(es), {hardware.get('device')}, {hardware.get('cores')} cores",
     }
+    picture = "![64 samples, seed 0](samples.png)\n\n" if isinstance(module, GenerativeModule) else ""
+    return (
+        "---\nlibrary_name: lightning-gen\npipeline_tag: unconditional-image-generation\n---\n\n"
+        f"# {run.label}\n\n{picture}"
+        + _table(("", ""), [(name, str(value)) for name, value in facts.items()])
+        + f"\n## Measured\n\n{_numbers(module, run, checkpoint)}"
+        "\nNumbers of other images, features or bounds do not compare with these. Uses, biases and the licence of the"
+        " training images were not looked at by the program that wrote this card.\n"
+        "\n## Use\n\n    lightning-gen sample FOLDER\n    lightning-gen evaluate FOLDER\n\nor in Python:\n\n"
+        "    from lightning_gen.config.loading import load_module\n"
+        '    images = load_module("FOLDER/model.safetensors").sample(64)   # uint8 (64, C, H, W)\n'
+    )
 
 
-def _inert(text: str) -> str:
-    """A spreadsheet takes a cell that begins so for a formula."""
-    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
+def _which(module: ImageModule, run: RunRecord) -> str:
+    average = run.config.get("run.ema")
+    part = "of the part that samples" if module.ema_network is not module else "of the whole model"
+    return f"{part}, averaged in training (decay {average if average is not None else 'a ramp'})"
 
 
-def as_markdown(tables: list[Table]) -> str:
-    """A section per table, a table per bound, means over seeds below, and at the end why tables are apart."""
-    parts = []
-    for table in tables:
-        parts.append(f"## {_safe(metric_words(table.metric, table.better))}\n\n{_safe(table.caption)}\n")
-        for group in table.groups:
-            head = f"{_safe(bound_words(group.bound))}\n\n" if group.bound else ""
-            parts.append(head + _lines(["rank", "run", "checkpoint", "images seen", "value"], map(_row, group.rows)))
-        for bound, rows in over_seeds(table):
-            cells = [
-                [row.label, row.checkpoint, str(len(row.values)), value_words(row.mean, row.error)] for row in rows
-            ]
-            head = f"Over seeds{f', {bound}' if bound else ''}: mean and its standard error\n\n"
-            parts.append(head + _lines(["model", "checkpoint", "seeds", "value"], cells))
-    apart = reasons(tables)
-    parts += ["## Why tables are apart\n\n" + "".join(f"- {_safe(line)}\n" for line in apart)] if apart else []
-    return "\n".join(parts)
+def _numbers(module: ImageModule, run: RunRecord, checkpoint: str) -> str:
+    """A row per number; the newest measurement of a metric, images and weights wins."""
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
+    for evaluation in run.evaluations:
+        if evaluation.get("images_seen") != module.images_seen:
+            continue
+        for name, metric in evaluation["metrics"].items():
+            identity: dict[str, Any] = dict(metric["identity"])
+            bound = identity.pop("bound", None)
+            kind = [bound_words(bound)] if bound else []
+            of = "; ".join([*kind, identity_words(identity)])
+            rows[name, of] = (name, value_words(metric["value"], metric["error"]), metric["better"], of)
+    if not rows:
+        return f"Nothing was measured of this checkpoint ({module.images_seen:,} images seen).\n"
+    return _table(("metric", "value ± error", "better", "what it is"), list(rows.values()))
 
 
-def _row(row: Row) -> list[str]:
-    score = row.score
-    if score.run.baseline:
-        return ["baseline", score.run.label, "", "", value_words(score.value, score.error)]
-    seen, value = f"{score.images_seen:,}", value_words(score.value, score.error)
-    return [str(row.rank or ""), score.run.label, score.checkpoint, seen, value]
-
-
-def _lines(columns: list[str], rows: object) -> str:
-    cells = [columns, ["---"] * len(columns), *rows]  # type: ignore[misc]
-    head, rule, *body = (f"| {' | '.join(map(_safe, row))} |\n" for row in cells)
-    return "".join([head, rule, *body])
-
-
-def _safe(text: str) -> str:
-    """Neither a new cell nor markup."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)

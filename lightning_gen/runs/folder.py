@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lightning_gen.base import ImageModule
+from lightning_gen.contracts import ImageModule
 from lightning_gen.files import read_json_lines, sync
 
 __all__ = ["RunFolderLogger"]

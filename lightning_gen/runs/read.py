@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lightning_gen.config.messages import flat
 from lightning_gen.errors import UserError
-from lightning_gen.plain import flat
 
 __all__ = ["Grid", "RunRecord", "find_runs", "read_neighbours", "read_run", "read_runs"]
 

@@ -16,7 +16,7 @@ import yaml
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lightning_gen.base import GridLogger, ImageModule
+from lightning_gen.contracts import ImageModule, PictureLogger
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json, write_text
 
@@ -28,7 +28,7 @@ _SUMMARIES = {"min": re.compile(r"bits_per_dim|fd|fid|kid"), "max": re.compile(r
 _START, _END = 30.0, 300.0
 
 
-class WandbMirror(Logger, GridLogger):
+class WandbMirror(Logger, PictureLogger):
     """Mirrors configuration, facts, metrics over images seen, and sample grids of a run; the main process alone does.
 
     The files of W&B lie in ``wandb/`` inside the run folder; an offline run is sent later with ``wandb sync``. Its id

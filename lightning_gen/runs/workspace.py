@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from lightning_gen.arguments import Arguments
+from lightning_gen.config.arguments import Arguments
 from lightning_gen.errors import UserError
 
 __all__ = ["main", "workspace"]

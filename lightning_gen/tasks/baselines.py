@@ -21,13 +21,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_gen.arguments import Arguments, natural
-from lightning_gen.base import ImageData, Split
+from lightning_gen.config.arguments import Arguments, natural
+from lightning_gen.config.loading import load_data, load_section
+from lightning_gen.contracts import ImageData, Split
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import BLOCK, Evaluation, Metrics, evaluation_row, likelihood_metric
+from lightning_gen.evaluation.protocol import BLOCK, Evaluation, Metrics, evaluation_row, likelihood_metric
 from lightning_gen.files import write_json, write_png, write_text
 from lightning_gen.images import ImageSpec, grid
-from lightning_gen.loading import load_data, load_section
 
 __all__ = ["histogram_bits", "lzma_bits", "main", "png_bits"]
 

@@ -8,12 +8,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from lightning_gen.arguments import Arguments, positive
+from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.loading import load_run
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
-from lightning_gen.loading import load_run
-from lightning_gen.tasks.codes import Codes, codes_of, latent
+from lightning_gen.tasks.common.codes import Codes, codes_of, latent
 
 __all__ = ["agreement", "main"]
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import CompletionModule, condition_of
+from lightning_gen.batches import repeat_rows, without_image
+from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module
+from lightning_gen.contracts import CompletionModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import ImageSpec, grid
-from lightning_gen.loading import checkpoint_path, load_fitting, load_module
 
 __all__ = ["MASKS", "main"]
 
@@ -66,9 +67,9 @@ def main(arguments: list[str]) -> None:
     batch = next(data.batches(options.split, options.n, 0, options.n))
     image = batch["image"]
     known = MASKS[options.missing](module.spec, generator).expand(len(image), 1, -1, -1)
-    repeated = {key: value.repeat_interleave(options.draws, 0) for key, value in batch.items()}
+    repeated = repeat_rows(batch, options.draws)
     done = module.complete(
-        repeated["image"], known.repeat_interleave(options.draws, 0), condition_of(repeated), generator
+        repeated["image"], known.repeat_interleave(options.draws, 0), without_image(repeated), generator
     )
     rows = torch.cat([image[:, None], _occluded(image, known, module.spec.levels)[:, None], _by_image(done, image)], 1)
     kind = "exact" if module.completes_exactly(known) else "approximate"

@@ -11,16 +11,16 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lightning_gen.arguments import Arguments
-from lightning_gen.base import Batch, ImageModule
+from lightning_gen.batches import Batch, join, keep
+from lightning_gen.config.arguments import Arguments
+from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module
+from lightning_gen.contracts import ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write
 from lightning_gen.images import ImageSpec
-from lightning_gen.loading import checkpoint_path, load_fitting, load_module
-from lightning_gen.tasks.coders import Coder, coder_of
+from lightning_gen.tasks.common.coders import Coder, coder_of
 
 __all__ = ["main", "pack", "unpack"]
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     coder = coder_of(module, str(options.run))
     data = load_fitting(options.run, module, options.data)
     parts = list(data.batches(options.split, 512))
-    batch = {key: torch.cat([part[key] for part in parts]) for key in ("image", *module.condition_keys)}
+    batch = join([keep(part, ("image", *module.condition_keys)) for part in parts])
     content, nats = pack(module, coder, batch)
     with atomic_write(options.out) as stream:
         stream.write(content)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_gen.arguments import Arguments
+from lightning_gen.config.arguments import Arguments
+from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write
-from lightning_gen.loading import checkpoint_path, load_module
-from lightning_gen.tasks.coders import coder_of
+from lightning_gen.tasks.common.coders import coder_of
 from lightning_gen.tasks.compress import unpack
 
 __all__ = ["main"]

@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from lightning_gen.arguments import Arguments, fraction, positive
-from lightning_gen.base import ReconstructionModule, condition_of
+from lightning_gen.batches import without_image
+from lightning_gen.config.arguments import Arguments, fraction, positive
+from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import ReconstructionModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import ImageSpec, grid
-from lightning_gen.loading import load_run
 from lightning_gen.metrics.pictures import psnr
 
 __all__ = ["NOISES", "main", "median"]
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> None:
     for strength in options.strength:
         noisy = NOISES[options.noise](clean, data.spec, strength, generator)
         parts = zip(noisy.split(256), batches, strict=True)
-        restored = torch.cat([module.reconstruct(part, condition_of(batch)) for part, batch in parts])
+        restored = torch.cat([module.reconstruct(part, without_image(batch)) for part, batch in parts])
         answers = {"noisy": noisy, "median": median(noisy), "model": restored}
         rows.append({"strength": strength, **{name: psnr(a, clean, levels) for name, a in answers.items()}})
         picture += [answer[:10] for answer in answers.values()]

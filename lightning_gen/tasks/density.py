@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import ImageData, ImageModule, LikelihoodModule
+from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import ImageData, ImageModule, LikelihoodModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import sample_blocks, seeded
+from lightning_gen.evaluation.protocol import sample_blocks, seeded
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import ImageSpec, draw_density
-from lightning_gen.loading import load_run
-from lightning_gen.tasks.score import likelihood
+from lightning_gen.tasks.outliers import likelihood
 
 __all__ = ["distances", "histogram", "main", "probabilities"]
 

@@ -13,16 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from lightning_gen.arguments import Arguments, fraction, natural, positive
-from lightning_gen.base import Batch, GenerativeModule, ImageData
+from lightning_gen.batches import Batch, repeat_rows, select_rows
+from lightning_gen.config.arguments import Arguments, fraction, natural, positive
+from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import GenerativeModule, ImageData
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import BLOCK, Evaluation
+from lightning_gen.evaluation.protocol import BLOCK, Evaluation
 from lightning_gen.files import write_json
 from lightning_gen.images import ImageSpec, grid, to_signed
-from lightning_gen.loading import load_run
 from lightning_gen.metrics.modes import spread
-from lightning_gen.panels import write_panels
-from lightning_gen.tasks.vectors import Paint, check_labels, condition_rows, draw_vectors, painter
+from lightning_gen.tasks.common.panels import write_panels
+from lightning_gen.tasks.common.vectors import Generate, check_labels, condition_rows, draw_vectors, generate_function
 
 __all__ = ["Direction", "discovered", "entrance", "fitted", "main"]
 
@@ -58,26 +59,26 @@ def main(arguments: list[str]) -> None:
     module, data = load_run(options.run, options.checkpoint)
     if not isinstance(module, GenerativeModule):
         raise UserError(f"{type(module).__name__} cannot sample: want a generative model")
-    paint = painter(module)
+    generate = generate_function(module)
     _check(options, module)
     targets = {name: _target(name, module, data) for name in options.targets}
     out = options.out or options.run / "samples" / "directions.png"
 
     generator = torch.Generator().manual_seed(options.seed)
-    given = None if options.label is None else {"label": torch.full((options.draws,), options.label)}
+    given: Batch | None = None if options.label is None else {"label": torch.full((options.draws,), options.label)}
     rows = condition_rows(module, options.draws, given, generator)
-    drawn = _Drawn(draw_vectors(module, options.draws, rows, generator), rows, paint)
+    drawn = _Drawn(draw_vectors(module, options.draws, rows, generator), rows, generate)
     found: list[tuple[str, Tensor, float]]
     if targets:
-        image = drawn.painted()
+        image = drawn.images()
         found = [(name, *fitted(drawn.z, target(image))) for name, target in targets.items()]
     else:
-        vectors, shares = discovered(entrance(module, paint, drawn.z.shape[1], drawn.first(1).rows), options.count)
+        vectors, shares = discovered(entrance(module, generate, drawn.z.shape[1], drawn.first(1).rows), options.count)
         found = [(str(i + 1), vector, float(shares[i])) for i, vector in enumerate(vectors)]
     some, few = drawn.first(256), drawn.first(options.rows)
     seen = [_followed(name, vector, share, some, targets.get(name), options.reach) for name, vector, share in found]
     ways = torch.linspace(-options.reach, options.reach, options.steps).tolist()
-    strips = [torch.stack([few.painted(way * v) for way in ways], 1).flatten(0, 1) for _, v, _ in found]
+    strips = [torch.stack([few.images(way * v) for way in ways], 1).flatten(0, 1) for _, v, _ in found]
     pictures = [grid(strip, data.spec.levels, columns=options.steps).numpy() for strip in strips]
     write_panels(out, [(_title(direction), picture) for direction, picture in zip(seen, pictures, strict=True)])
     about = {"reach": options.reach, "draws": options.draws, "seed": options.seed, "label": options.label}
@@ -115,28 +116,28 @@ class _Drawn(NamedTuple):
 
     z: Tensor
     rows: Batch | None
-    paint: Paint
+    generate: Generate
 
     def first(self, count: int) -> "_Drawn":
         return self.part(0, count)
 
     def part(self, begin: int, end: int) -> "_Drawn":
-        rows = None if self.rows is None else {key: value[begin:end] for key, value in self.rows.items()}
-        return _Drawn(self.z[begin:end], rows, self.paint)
+        rows = None if self.rows is None else select_rows(self.rows, begin, end)
+        return _Drawn(self.z[begin:end], rows, self.generate)
 
-    def painted(self, move: Tensor | float = 0.0) -> Tensor:
+    def images(self, move: Tensor | float = 0.0) -> Tensor:
         """Images of the vectors, all moved by `move` (Z,), block by block."""
         parts = [self.part(i, i + BLOCK) for i in range(0, len(self.z), BLOCK)]
-        return torch.cat([self.paint(part.z + move, part.rows) for part in parts])
+        return torch.cat([self.generate(part.z + move, part.rows) for part in parts])
 
 
-def entrance(module: nn.Module, paint: Paint, dims: int, row: Batch | None = None) -> Tensor:
+def entrance(module: nn.Module, generate: Generate, dims: int, row: Batch | None = None) -> Tensor:
     """The first layer with weights that a vector meets, as a matrix (F, Z): its outputs for the unit vectors, less that
     for none.
 
     Args:
         module: that holds the layers.
-        paint: what runs them.
+        generate: what runs them.
         dims: Z.
         row: one row of the condition, of a model with one.
 
@@ -151,8 +152,8 @@ def entrance(module: nn.Module, paint: Paint, dims: int, row: Batch | None = Non
         if isinstance(layer, kinds)
     ]
     try:
-        rows = None if row is None else {k: v.expand(dims + 1, *v.shape[1:]) for k, v in row.items()}
-        paint(torch.cat([torch.zeros(1, dims), torch.eye(dims)]), rows)
+        rows = None if row is None else repeat_rows(row, dims + 1)
+        generate(torch.cat([torch.zeros(1, dims), torch.eye(dims)]), rows)
     finally:
         for hook in hooks:
             hook.remove()
@@ -229,8 +230,8 @@ def _small(image: Tensor, spec: ImageSpec) -> Tensor:
 
 def _followed(name: str, vector: Tensor, share: float, drawn: _Drawn, target: Target | None, reach: float) -> Direction:
     """What going along `vector` does to the images."""
-    low, high = drawn.painted(-reach * vector), drawn.painted(reach * vector)
-    start, a, b = (image.flatten(1).double() for image in (drawn.painted(), low, high))
+    low, high = drawn.images(-reach * vector), drawn.images(reach * vector)
+    start, a, b = (image.flatten(1).double() for image in (drawn.images(), low, high))
     change = float((b - a).norm(dim=1).mean() / spread(start).clamp(min=1e-12))
     ends = None if target is None else (float(target(low).mean()), float(target(high).mean()))
     return Direction(name, vector.tolist(), share, change, ends)

@@ -1,6 +1,6 @@
 """Bits/dim and distances of trained runs on held-out images, by the protocol that the runs were trained with.
 
-In several processes, with the same numbers: torchrun --nproc-per-node 4 -m lightning_gen.cli evaluate RUN
+In several processes, with the same numbers: torchrun --nproc-per-node 4 -m lightning_gen.config.cli evaluate RUN
 """
 
 import json
@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lightning_gen.arguments import Arguments, natural, positive
-from lightning_gen.base import GenerativeModule
-from lightning_gen.evaluation import Evaluation, evaluation_row
+from lightning_gen.config.arguments import Arguments, natural, positive
+from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module, load_section
+from lightning_gen.contracts import GenerativeModule
+from lightning_gen.evaluation.protocol import Evaluation, evaluation_row
 from lightning_gen.files import append_json_line
-from lightning_gen.loading import checkpoint_path, load_fitting, load_module, load_section
-from lightning_gen.tasks.neighbours import write_neighbours
+from lightning_gen.tasks.common.neighbours import write_neighbours
 
 __all__ = ["main"]
 

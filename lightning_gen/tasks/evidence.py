@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import Batch, StochasticLatentModule, VariationalModule, condition_of
+from lightning_gen.batches import Batch, without_image
+from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import StochasticLatentModule, VariationalModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import BLOCK, seeded
+from lightning_gen.evaluation.protocol import BLOCK, seeded
 from lightning_gen.files import write_json
-from lightning_gen.loading import load_run
-from lightning_gen.metrics.evidence import ACTIVE, fitted_kl, importance_sampled, unit_activity
+from lightning_gen.inference.importance import ACTIVE, fitted_kl, importance_sampled, unit_activity
 
 __all__ = ["COLLAPSED", "alarms", "main"]
 
@@ -52,7 +53,7 @@ def _bound(module: VariationalModule, batches: list[Batch], weights: int, seed: 
     parts: list[tuple[Tensor, Tensor]] = []
     for block, batch in enumerate(batches):
         with seeded(module.device, seed, block):
-            draws = [module.terms(batch["image"], condition_of(batch)) for _ in range(weights)]
+            draws = [module.terms(batch["image"], without_image(batch)) for _ in range(weights)]
         parts.append((torch.stack([d[0] for d in draws]).double(), torch.stack([d[1] for d in draws]).double()))
     log_likelihood, kl = torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts], 1)  # (K, N), (K, N, G)
     logs = log_likelihood - kl.sum(2)
@@ -85,7 +86,7 @@ def _variables(module: StochasticLatentModule, batches: list[Batch], seed: int) 
     codes, means = [], []
     assert isinstance(module, VariationalModule)
     for block, batch in enumerate(batches):
-        condition = condition_of(batch)
+        condition = without_image(batch)
         with seeded(module.device, seed, block):
             drawn = torch.stack([module.draw_code(batch["image"], condition) for _ in range(_DRAWS)])
         codes.append(drawn)

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import Batch, ImageData, LatentModule, condition_of
+from lightning_gen.batches import Batch, without_image
+from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import ImageData, LatentModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_figure, write_png
 from lightning_gen.images import grid
-from lightning_gen.loading import load_run
-from lightning_gen.tasks.codes import Codes, codes_of, latent
+from lightning_gen.tasks.common.codes import Codes, codes_of, latent
 
 __all__ = ["main", "plane"]
 
@@ -69,7 +70,7 @@ def _spots(side: int) -> np.ndarray:
 
 def between(model: LatentModule, batch: Batch, steps: int) -> Tensor:
     """Rows of: an image, `steps` decoded codes on the straight line to the code of another image, that image."""
-    image, condition = batch["image"], condition_of(batch)
+    image, condition = batch["image"], without_image(batch)
     half = len(image) // 2
     z = model.encode(image, condition)
     ways = torch.linspace(0.0, 1.0, steps)[None, :, None]

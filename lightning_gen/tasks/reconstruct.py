@@ -4,12 +4,13 @@ from pathlib import Path
 
 import torch
 
-from lightning_gen.arguments import Arguments, positive
-from lightning_gen.base import ReconstructionModule, condition_of
+from lightning_gen.batches import without_image
+from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import ReconstructionModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
-from lightning_gen.loading import load_run
 from lightning_gen.metrics.pictures import psnr
 
 __all__ = ["beside", "main"]
@@ -31,7 +32,7 @@ def main(arguments: list[str]) -> None:
     real, restored = [], []
     for batch in data.batches(options.split, 256):
         real.append(batch["image"])
-        restored.append(module.reconstruct(batch["image"], condition_of(batch)))
+        restored.append(module.reconstruct(batch["image"], without_image(batch)))
     a, b = torch.cat(real), torch.cat(restored)
     out = options.out or options.run / "samples" / "reconstruct.png"
     write_png(out, grid(beside(a[: options.n], b[: options.n], columns=8), data.spec.levels).numpy())

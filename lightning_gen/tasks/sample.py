@@ -6,14 +6,21 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.arguments import Arguments, fraction, natural, positive
-from lightning_gen.base import Batch, GenerativeModule, NoiseModule, StochasticLatentModule
+from lightning_gen.batches import Batch, join
+from lightning_gen.config.arguments import Arguments, fraction, natural, positive
+from lightning_gen.config.loading import checkpoint_path, load_module
+from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation import BLOCK, sample_block
+from lightning_gen.evaluation.protocol import BLOCK, sample_block
 from lightning_gen.files import atomic_write, write_png
 from lightning_gen.images import grid
-from lightning_gen.loading import checkpoint_path, load_module
-from lightning_gen.tasks.vectors import check_labels, condition_rows, draw_vectors, painter, truncated_normal
+from lightning_gen.tasks.common.vectors import (
+    check_labels,
+    condition_rows,
+    draw_vectors,
+    generate_function,
+    truncated_normal,
+)
 
 __all__ = ["main", "slerp"]
 
@@ -63,7 +70,7 @@ def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
     check_labels(module, options.label or [])
     if options.truncation is not None and not isinstance(module, NoiseModule):
         raise UserError(
-            f"--truncation {options.truncation:g} given: {name} does not paint from a Gaussian noise vector"
+            f"--truncation {options.truncation:g} given: {name} does not generate from a Gaussian noise vector"
         )
     if options.truncation is not None and options.temperature != 1.0:
         raise UserError(
@@ -107,7 +114,7 @@ def _one(module: GenerativeModule, options: argparse.Namespace, index: int, gene
     condition = _labels(options, index, 1)
     if isinstance(module, NoiseModule) and options.truncation is not None:
         z = truncated_normal(1, module.latent_dim, options.truncation, generator)
-        return module.paint(z, condition if condition is not None else module.draw_condition(1, generator))
+        return module.generate(z, condition if condition is not None else module.draw_condition(1, generator))
     return module.sample(1, condition, options.temperature, generator)
 
 
@@ -116,13 +123,13 @@ def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
     count, generator = options.interpolate, torch.Generator().manual_seed(options.seed)
     condition = _labels(options, 0, count)
     condition = condition_rows(module, count, condition, generator)
-    doubled = None if condition is None else {key: torch.cat([value, value]) for key, value in condition.items()}
-    bound, paint = options.truncation or float("inf"), painter(module)
+    doubled = None if condition is None else join([condition, condition])
+    bound, generate = options.truncation or float("inf"), generate_function(module)
     ends = draw_vectors(module, 2 * count, doubled, generator, options.temperature, bound)
     share = torch.linspace(0.0, 1.0, options.steps)
     line = torch.stack([slerp(ends[:count], ends[count:], float(s)) for s in share], 1)
-    painted = [paint(step, condition) for step in line.unbind(1)]
-    return torch.stack(painted, 1)
+    images = [generate(step, condition) for step in line.unbind(1)]
+    return torch.stack(images, 1)
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:

@@ -32,10 +32,10 @@ from lightning_gen.bijections.sylvester import Householder, Orthogonal, Triangul
 from lightning_gen.bijections.univariate import Additive, Affine, RationalQuadratic
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.conditioner import ConvConditioner, GlowConditioner, MLPConditioner, ZeroConv
-from lightning_gen.nets.lipschitz import LipschitzMLP
-from lightning_gen.nets.made import MADE
-from lightning_gen.nets.patch_transformer import PatchTransformer
+from lightning_gen.nets.flow.conditioner import ConvConditioner, GlowConditioner, MLPConditioner, ZeroConv
+from lightning_gen.nets.flow.lipschitz import LipschitzMLP
+from lightning_gen.nets.flow.made import MADE
+from lightning_gen.nets.flow.patch_transformer import PatchTransformer
 
 
 def _conv(a, b):

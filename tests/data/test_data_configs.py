@@ -7,10 +7,10 @@ import pytest
 import yaml
 from picture_files import write_pictures
 
-from lightning_gen.base import ImageData
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_data
+from lightning_gen.contracts import ImageData
 from lightning_gen.errors import UserError
-from lightning_gen.loading import load_data
 
 CONFIGS = sorted(Path("configs/data").glob("*.yaml"))
 FIT = ["fit", "-c", "configs/vae/vae.yaml", "--trainer.accelerator", "cpu"]

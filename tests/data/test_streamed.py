@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.data import shards
 from lightning_gen.data.augment import RandomShift
 from lightning_gen.data.digits import Digits

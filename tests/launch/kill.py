@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from lightning_gen.files import read_json_lines
-from lightning_gen.pack import main as pack
+from lightning_gen.tasks.pack import main as pack
 from tests.launch.processes import Pair, prepare
 
 FAMILIES = {
@@ -116,7 +116,7 @@ def _rows(folder: Path) -> int:
 def differences(a: Path, b: Path) -> list[str]:
     """What two run folders differ in, beside times: nothing, when they hold the same training."""
     states = [torch.load(p / "checkpoints" / "last.ckpt", weights_only=True) for p in (a, b)]
-    rooms = ("images_seen", "state_dict", "average", "optimizer_states", "ranks", "loops")
+    rooms = ("images_seen", "state_dict", "ema", "optimizer_states", "ranks", "loops")
     found = [room for room in rooms if not _same(*(_timeless(state[room]) for state in states))]
     for name in ("metrics.jsonl", "evaluations.jsonl"):
         rows = [[_timeless(row) for row in read_json_lines(p / name)] if (p / name).exists() else [] for p in (a, b)]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from lightning_gen.cli import main
-from lightning_gen.fit import build
+from lightning_gen.config.cli import main
+from lightning_gen.training.fit import build
 
 __all__ = ["Pair", "prepare", "trainings_under_way"]
 

@@ -32,7 +32,7 @@ def fit_words(root: Path, name: str, images: int) -> list[str]:
 def submit(slurm, logs: Path, fit: list[str], *options: str) -> str:
     """The number of the job that ``lightning-gen submit`` made."""
     words = ["submit", "--nodes", "1", "--tasks-per-node", "2", "--time", "10", "--logs", str(logs), *options]
-    command = [sys.executable, "-m", "lightning_gen.cli", *words, "--", *fit]
+    command = [sys.executable, "-m", "lightning_gen", *words, "--", *fit]
     environment = {**slurm.environment, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -92,7 +92,7 @@ def test_a_job_preempted_by_signal_and_one_that_loses_a_task_come_back_and_finis
 def run_pair(words: list[str], folder: Path) -> int:
     """The same training under torchrun, never stopped."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    more = ["-m", "lightning_gen.cli", *words, "-c", "configs/trainer/ddp_sim.yaml"]
+    more = ["-m", "lightning_gen", *words, "-c", "configs/trainer/ddp_sim.yaml"]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     return subprocess.run([*command, *more], env=environment).returncode
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 
 FIT = ["--", "fit", "-c", "configs/vae/vae.yaml", "--run.name", "r"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.launch.study import Study
 from lightning_gen.launch.sweep_file import read_sweep
 from tests.launch.processes import trainings_under_way
@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, method):
 def test_a_worker_killed_outright_loses_no_trial(tmp_path):
     path = _write(tmp_path, pause=0.5, run_cap=8)
     words = ["sweep", str(path), "--workers", "2", "--root", str(tmp_path), "--heartbeat", "1"]
-    launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen.cli", *words])
+    launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen", *words])
     while not (trainings := trainings_under_way(tmp_path / "s")):
         assert launcher.poll() is None
         time.sleep(0.05)

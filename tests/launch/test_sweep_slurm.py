@@ -36,7 +36,7 @@ def test_a_worker_killed_on_one_of_two_nodes_loses_no_trial(tmp_path: Path, slur
         "10",
     ]
     environment = {**slurm.environment, "SBATCH_EXCLUSIVE": "exclusive"}  # a node for each
-    launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen.cli", *words], env=environment)
+    launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen", *words], env=environment)
     while len(trainings_under_way(tmp_path / "s")) < 2:  # each worker has one to lose
         assert launcher.poll() is None
         time.sleep(0.1)

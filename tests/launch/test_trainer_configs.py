@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 
 FILES = sorted(Path("configs/trainer").glob("*.yaml"))
 

@@ -8,10 +8,10 @@ from torch import nn
 
 from lightning_gen.errors import UserError
 from lightning_gen.losses.adversarial import Hinge, LeastSquares, NonSaturating, Relativistic, Saturating, Wasserstein
-from lightning_gen.losses.penalties import R1, R2, Clock, GradientPenalty, Lazy, WeightClip
+from lightning_gen.losses.penalties import R1, R2, GradientPenalty, Lazy, StepCount, WeightClip
 from lightning_gen.schedules import Ramp
 
-START = Clock(0, 0)
+START = StepCount(0, 0)
 SLOPE = torch.tensor([3.0, 4.0, 0.0, 0.0])  # of length 5
 
 
@@ -90,14 +90,14 @@ def test_penalties_reach_the_weights(make, images):
 
 def test_lazy_keeps_the_mean_force(images):
     lazy = Lazy(R1(1.0), every=4)
-    values = [float(lazy.penalty(_linear, *images, Clock(step, 0))) for step in range(8)]
+    values = [float(lazy.penalty(_linear, *images, StepCount(step, 0))) for step in range(8)]
     assert values == pytest.approx([50.0, 0, 0, 0] * 2)
     assert sum(values) / 8 == pytest.approx(float(R1(1.0).penalty(_linear, *images, START)))
 
 
 def test_a_ramped_penalty_follows_images_seen(images):
     r1 = R1(Ramp(2.0, 0.0, 100))
-    assert [float(r1.penalty(_linear, *images, Clock(0, seen))) for seen in (0, 50, 100, 200)] == pytest.approx(
+    assert [float(r1.penalty(_linear, *images, StepCount(0, seen))) for seen in (0, 50, 100, 200)] == pytest.approx(
         [25.0, 12.5, 0.0, 0.0]
     )
 

@@ -4,12 +4,12 @@ import json
 
 import torch
 
-from lightning_gen.base import GenerativeModule
+from lightning_gen.contracts import GenerativeModule
 from lightning_gen.data.digits import Digits
-from lightning_gen.evaluation import Evaluation
+from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.metrics.extractors import PCA, fit_pca
 from lightning_gen.metrics.neighbours import nearest
-from lightning_gen.tasks.neighbours import write_neighbours
+from lightning_gen.tasks.common.neighbours import write_neighbours
 
 
 def test_nearest_agrees_with_sorting_all_distances():

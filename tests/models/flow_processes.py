@@ -14,7 +14,7 @@ from lightning_gen.bijections.architectures import Glow, RealNVP
 from lightning_gen.bijections.linear import BatchNorm
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
-from lightning_gen.nets.conditioner import ConvConditioner
+from lightning_gen.nets.flow.conditioner import ConvConditioner
 
 SPEC = ImageSpec(1, 4, 4, 17)
 

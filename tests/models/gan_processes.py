@@ -13,9 +13,9 @@ from torch import distributed as dist
 from torch import nn
 from torch.distributed.nn.functional import all_reduce
 
-from lightning_gen.base import ImageModule
-from lightning_gen.callbacks.record import ImageBudget
-from lightning_gen.fit import build
+from lightning_gen.contracts import ImageModule
+from lightning_gen.training.callbacks.record import ImageBudget
+from lightning_gen.training.fit import build
 
 BATCH, BATCHES = 16, 6
 CONFIGS = ("dcgan", "wgan_gp", "sn_hinge")

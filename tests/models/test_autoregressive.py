@@ -11,13 +11,13 @@ from lightning_gen.distributions.likelihoods import Categorical, DiscretizedGaus
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.autoregressive import Autoregressive
-from lightning_gen.nets.causal import CausalNet, WholeImageReader
+from lightning_gen.nets.autoregressive.causal import CausalNet, WholeImageReader
+from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
+from lightning_gen.nets.autoregressive.image_transformer import ImageTransformer
+from lightning_gen.nets.autoregressive.pixelcnn import PixelCNN
+from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
+from lightning_gen.nets.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
 from lightning_gen.nets.condition import Label
-from lightning_gen.nets.image_transformer import ImageTransformer
-from lightning_gen.nets.masked_pixelcnn import PixelCNN
-from lightning_gen.nets.pixelcnn import GatedPixelCNN
-from lightning_gen.nets.pixelcnnpp import PixelCNNpp
-from lightning_gen.nets.pixelrnn import DiagonalBiLSTM, RowLSTM
 
 #: every causal network: (spec, parameters per channel) -> net
 CASES = {
@@ -231,7 +231,7 @@ def test_a_walk_states_the_probabilities_of_log_prob(name):
         total.add_(p.gather(1, level.long()[:, None])[:, 0].log())
         return level
 
-    assert torch.equal(model.walk(3, choose, condition), image)
+    assert torch.equal(model.decode_sequentially(3, choose, condition), image)
     torch.testing.assert_close(total.float(), model.log_prob(image, condition), atol=1e-3, rtol=1e-5)
 
 

@@ -24,10 +24,10 @@ from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
 from lightning_gen.nets.condition import Label, Unconditional
-from lightning_gen.nets.conditioner import ConvConditioner, MLPConditioner
-from lightning_gen.nets.lipschitz import LipschitzMLP
-from lightning_gen.nets.made import MADE
-from lightning_gen.nets.patch_transformer import PatchTransformer
+from lightning_gen.nets.flow.conditioner import ConvConditioner, MLPConditioner
+from lightning_gen.nets.flow.lipschitz import LipschitzMLP
+from lightning_gen.nets.flow.made import MADE
+from lightning_gen.nets.flow.patch_transformer import PatchTransformer
 
 CONV = partial(ConvConditioner, width=8, blocks=1)
 #: every image flow: (spec) -> bijection

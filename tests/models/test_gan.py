@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_module
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json_lines
-from lightning_gen.fit import build
-from lightning_gen.loading import load_module
+from lightning_gen.training.fit import build
 
 CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
 SMALL = ["--model.init_args.generator.init_args.width", "8"]
@@ -79,18 +79,18 @@ def test_resume_is_bit_equal_with_every_state_a_gan_can_have(tmp_path):
     clip: 1.0
     beta2: {class_path: lightning_gen.schedules.Ramp, init_args: {start: 0.9, end: 0.99, images: 1000}}
     discriminator:
-      class_path: lightning_gen.nets.spectral.SpectralNorm
+      class_path: lightning_gen.nets.gan.spectral.SpectralNorm
       init_args:
         discriminator:
-          class_path: lightning_gen.nets.dcgan.DCGANDiscriminator
-          init_args: {width: 8, norm: {class_path: lightning_gen.nets.norms.NoNorm}}
+          class_path: lightning_gen.nets.gan.dcgan.DCGANDiscriminator
+          init_args: {width: 8, norm: {class_path: lightning_gen.nets.layers.norms.NoNorm}}
     regularizers:
       - class_path: lightning_gen.losses.penalties.Lazy
         init_args: {regularizer: {class_path: lightning_gen.losses.penalties.R1}, every: 4}
     augment:
-      class_path: lightning_gen.nets.augment.AdaptiveAugment
+      class_path: lightning_gen.nets.gan.augment.AdaptiveAugment
       init_args:
-        transforms: [{class_path: lightning_gen.nets.augment.Translation}]
+        transforms: [{class_path: lightning_gen.nets.gan.augment.Translation}]
         target: -1.0
         images: 2000
         every: 192
@@ -101,7 +101,7 @@ def test_resume_is_bit_equal_with_every_state_a_gan_can_have(tmp_path):
     assert _fit("gan/dcgan", tmp_path, "parts", 704, *more) == 0  # in the middle of it, and of an accumulation
     assert _fit("gan/dcgan", tmp_path, "parts", 1600, "--run.resume", "changed", *more) == 0
     whole, parts = (_checkpoint(tmp_path / name) for name in ("whole", "parts"))
-    for room in ("state_dict", "average"):
+    for room in ("state_dict", "ema"):
         assert all(torch.equal(whole[room][key], parts[room][key]) for key in whole[room])
     assert str(whole["optimizer_states"]) == str(parts["optimizer_states"])
     assert torch.equal(whole["ranks"][0]["random"]["torch"], parts["ranks"][0]["random"]["torch"])
@@ -111,7 +111,7 @@ def test_resume_is_bit_equal_with_every_state_a_gan_can_have(tmp_path):
 
 @pytest.mark.parametrize(("reuse", "passes"), [("false", 4), ("true", 2)])
 def test_reused_fakes_save_a_pass_of_the_generator(reuse, passes, tmp_path, monkeypatch):
-    from lightning_gen.nets.generator import ConditionedGenerator
+    from lightning_gen.nets.gan.generator import ConditionedGenerator
 
     calls, forward = [], ConditionedGenerator.forward
 
@@ -129,7 +129,7 @@ def test_one_seed_and_other_labels_are_other_images(tmp_path):
     module = load_module(tmp_path / "r" / "checkpoints" / "last.ckpt")
     assert module.condition_keys == ("label",)
     with torch.no_grad():
-        module.generator.net.paint.weight.mul_(1000)  # after one batch it paints grey, whatever it is told
+        module.generator.net.generate.weight.mul_(1000)  # after one batch it paints grey, whatever it is told
         a, b, again = (
             module.sample(8, {"label": torch.full((8,), label)}, generator=torch.Generator().manual_seed(3))
             for label in (1, 2, 1)
@@ -165,7 +165,7 @@ def test_an_auxiliary_classifier_costs_both_players_the_cross_entropy():
             ["--model.init_args.condition", "lightning_gen.nets.condition.Label"],
             "model.condition tells of label, the discriminator's head looks at nothing: want the same",
         ),
-        (["--run.average", "1.5"], "run.average is 1.5: want 0 to 1, without 1"),
+        (["--run.ema", "1.5"], "run.ema is 1.5: want 0 to 1, without 1"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_nothing_written(arguments, words, tmp_path, capsys):

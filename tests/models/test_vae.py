@@ -24,18 +24,18 @@ from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.losses.evidence import Beta, FreeBits, ImportanceWeighted
 from lightning_gen.models.hierarchical_vae import HierarchicalVAE
 from lightning_gen.models.vae import VAE
-from lightning_gen.nets.autoencoder import (
+from lightning_gen.nets.condition import Label
+from lightning_gen.nets.flow.conditioner import MLPConditioner
+from lightning_gen.nets.flow.made import MADE
+from lightning_gen.nets.vae.convolutional import (
     ConvDecoder,
     ConvEncoder,
     Encoder,
     ResidualDecoder,
     ResidualEncoder,
 )
-from lightning_gen.nets.condition import Label
-from lightning_gen.nets.conditioner import MLPConditioner
-from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
-from lightning_gen.nets.ladder import Ladder
-from lightning_gen.nets.made import MADE
+from lightning_gen.nets.vae.ladder import Ladder
+from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
 
 MLP, MASKED = partial(MLPConditioner, width=16), partial(MADE, width=16)
 IAF = partial(AutoregressiveStack, net=MASKED)

@@ -9,9 +9,9 @@ from torch import nn
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.models.vqvae import VQVAE
-from lightning_gen.nets.codebook import Codebook, ConvGridDecoder, ConvGridEncoder
+from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.condition import Label
-from lightning_gen.nets.pixelcnn import GatedPixelCNN
+from lightning_gen.nets.vae.codebook import Codebook, ConvGridDecoder, ConvGridEncoder
 
 SPEC = ImageSpec(1, 4, 6, 5, classes=3)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.augment import (
+from lightning_gen.nets.gan.augment import (
     AdaptiveAugment,
     Brightness,
     Contrast,
@@ -20,13 +20,13 @@ from lightning_gen.nets.augment import (
     Saturation,
     Translation,
 )
-from lightning_gen.nets.dcgan import DCGANDiscriminator, DCGANGenerator
-from lightning_gen.nets.discriminator import AuxiliaryClassifier, Concatenation, Projection, Score
-from lightning_gen.nets.mlp import Maxout, MLPDiscriminator, MLPGenerator
-from lightning_gen.nets.norms import BatchNorm, ConditionalBatchNorm, GroupNorm, LayerNorm, NoNorm
-from lightning_gen.nets.r3gan import R3GANDiscriminator, R3GANGenerator
-from lightning_gen.nets.resnet_gan import ResNetDiscriminator, ResNetGenerator
-from lightning_gen.nets.spectral import SpectralNorm
+from lightning_gen.nets.gan.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_gen.nets.gan.discriminator import AuxiliaryClassifier, Concatenation, LinearHead, Projection
+from lightning_gen.nets.gan.mlp import Maxout, MLPDiscriminator, MLPGenerator
+from lightning_gen.nets.gan.r3gan import R3GANDiscriminator, R3GANGenerator
+from lightning_gen.nets.gan.resnet import ResNetDiscriminator, ResNetGenerator
+from lightning_gen.nets.gan.spectral import SpectralNorm
+from lightning_gen.nets.layers.norms import BatchNorm, ConditionalBatchNorm, GroupNorm, LayerNorm, NoNorm
 from lightning_gen.schedules import Ramp
 
 SPECS = [ImageSpec(1, 8, 8, classes=3), ImageSpec(3, 28, 28, classes=3), ImageSpec(3, 64, 32, classes=3)]
@@ -43,7 +43,7 @@ DISCRIMINATORS = [
     partial(ResNetDiscriminator, width=4),
     partial(R3GANDiscriminator, width=8, most=16, blocks=1),
 ]
-HEADS = [Score, Concatenation, Projection, AuxiliaryClassifier]
+HEADS = [LinearHead, Concatenation, Projection, AuxiliaryClassifier]
 TRANSFORMS = [Brightness(), Saturation(), Contrast(), Flip(), Translation(), Cutout()]
 
 

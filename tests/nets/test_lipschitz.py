@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_gen.nets.lipschitz import LipschitzMLP, spectral_bound
+from lightning_gen.nets.flow.lipschitz import LipschitzMLP, spectral_bound
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (2, 64), (64, 2), (1, 1)], ids=str)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lightning_gen.nets.made import MADE
-from lightning_gen.nets.patch_transformer import PatchTransformer
+from lightning_gen.nets.flow.made import MADE
+from lightning_gen.nets.flow.patch_transformer import PatchTransformer
 
 #: name -> (made with a length of context, shape of x)
 CASES = {
@@ -42,7 +42,7 @@ def test_a_walk_is_one_pass(name, context_dim):
         met.append(parameters)
         return x[:, i : i + 1]
 
-    assert torch.equal(net.walk(len(x), choose, context), x)
+    assert torch.equal(net.decode_sequentially(len(x), choose, context), x)
     whole = net(x, context)
     for i, parameters in enumerate(met):
         torch.testing.assert_close(parameters, _of_entry(whole, i, x.shape[1]))

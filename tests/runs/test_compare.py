@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.runs.read import read_runs
 from lightning_gen.runs.tables import build_tables
 from lightning_gen.runs.words import value_words
@@ -177,5 +177,5 @@ def test_digits_follow_the_error(value, error, words):
 
 def test_comparing_needs_no_torch(make_run, tmp_path):
     make_run("a", [evaluation(bits(1.0))])
-    code = "import sys; from lightning_gen import cli; cli.main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    code = "import sys; from lightning_gen.config import cli; cli.main(sys.argv[1:]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, "compare", str(tmp_path)], check=True, capture_output=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.runs.dashboard import command
 
 from .conftest import bits, evaluation

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.files import write_png
 from lightning_gen.runs.charts import build_charts
 from lightning_gen.runs.read import read_runs

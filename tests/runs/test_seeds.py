@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.runs.read import read_runs
 from lightning_gen.runs.reasons import reasons
 from lightning_gen.runs.seeds import over_seeds

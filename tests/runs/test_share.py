@@ -9,9 +9,9 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_module
 from lightning_gen.errors import UserError
-from lightning_gen.loading import load_module
 
 TINY = {
     "gan/dcgan": [f"--model.init_args.{net}.init_args.width=4" for net in ("generator", "discriminator")],
@@ -40,7 +40,7 @@ def test_the_samples_of_an_export_are_those_of_the_checkpoint(run, tmp_path, cap
     assert torch.equal(drawn(run / "checkpoints" / "last.ckpt"), drawn(out / "model.safetensors"))
     assert (exported.images_seen, exported.training) == (128, False)
     with safe_open(out / "model.safetensors", "pt") as file:
-        assert set(file.keys()) == set(exported.averaged.state_dict())
+        assert set(file.keys()) == set(exported.ema_network.state_dict())
     assert set(yaml.safe_load((out / "config.yaml").read_text())) == {"seed_everything", "data", "model", "evaluation"}
     # The folder stands where a run's does, and the file alone says how its model is built.
     assert main(["sample", str(out), "--n", "4", "--out", str(tmp_path / "x.png")]) == 0

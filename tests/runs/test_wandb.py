@@ -11,7 +11,7 @@ import pytest
 import wandb
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.errors import UserError
 from lightning_gen.runs import wandb as mirror_module
 from lightning_gen.runs.wandb import WandbMirror

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.files import read_json_lines
 from lightning_gen.runs import wandb as mirror_module
 from lightning_gen.runs.wandb import WandbMirror

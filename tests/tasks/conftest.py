@@ -4,7 +4,7 @@ them."""
 import pytest
 import torch
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 
 TINY = [f"--model.init_args.{net}.init_args.width=4" for net in ("generator", "discriminator")]
 
@@ -27,7 +27,7 @@ def _loud(run):
     """The run, its weights made large: of networks fresh from their start all images are alike."""
     path = run / "checkpoints" / "last.ckpt"
     checkpoint = torch.load(path, weights_only=True)
-    for room in ("state_dict", "average"):
+    for room in ("state_dict", "ema"):
         for value in checkpoint[room].values():
             if value.is_floating_point() and value.ndim > 1:
                 value.mul_(0.3 / value.std())

@@ -9,20 +9,20 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_run
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.loading import load_run
-from lightning_gen.metrics.evidence import fitted_kl, importance_sampled, unit_activity
+from lightning_gen.inference.importance import fitted_kl, importance_sampled, unit_activity
 from lightning_gen.metrics.pictures import psnr
 from lightning_gen.tasks.cluster import agreement
-from lightning_gen.tasks.codes import Codes, codes_of
+from lightning_gen.tasks.common.codes import Codes, codes_of
 from lightning_gen.tasks.denoise import NOISES, median
 from lightning_gen.tasks.encode import quality
 from lightning_gen.tasks.evidence import alarms
 from lightning_gen.tasks.latent import between, plane
+from lightning_gen.tasks.outliers import CHANGES, scores
 from lightning_gen.tasks.reconstruct import beside
-from lightning_gen.tasks.score import CHANGES, scores
 
 SMALL = [
     "--model.init_args.encoder.init_args.width=4",
@@ -155,7 +155,7 @@ def test_ways_between_images_begin_and_end_at_them(run):
 
 
 def test_scores_are_the_models_and_strange_images_stand_out(run, capsys):
-    assert main(["score", str(run), "--other", "shuffled", "mirrored"]) == 0
+    assert main(["outliers", str(run), "--other", "shuffled", "mirrored"]) == 0
     out = capsys.readouterr().out
     assert "shuffled" in out
     assert "AUROC" in out
@@ -234,7 +234,7 @@ def test_a_posterior_that_collapses_in_training_is_told_once(fit, capsys):
         (["encode"], "DCGAN has no codes"),
         (["latent"], "DCGAN has no codes"),
         (["cluster"], "DCGAN has no codes"),
-        (["score"], "DCGAN has no likelihood"),
+        (["outliers"], "DCGAN has no likelihood"),
     ],
 )
 def test_a_model_without_the_ability_is_refused_in_one_line(gan, command, words, capsys):
@@ -249,9 +249,9 @@ def test_a_model_without_the_ability_is_refused_in_one_line(gan, command, words,
     ("arguments", "words"),
     [
         (["cluster", "--clusters", "301"], "--clusters is 301: want at most 300"),
-        (["score", "--other", "inverse"], "--other is inverse: want the YAML of a data set or one of"),
-        (["score", "--other", "configs/data/shapes16.yaml"], "want images like those of the run"),
-        (["score", "--other", "configs/data/digits.yaml"], "is digits again"),
+        (["outliers", "--other", "inverse"], "--other is inverse: want the YAML of a data set or one of"),
+        (["outliers", "--other", "configs/data/shapes16.yaml"], "want images like those of the run"),
+        (["outliers", "--other", "configs/data/digits.yaml"], "is digits again"),
         (["denoise", "--strength", "0"], "'0' given: want a number above 0"),
     ],
 )
@@ -261,7 +261,7 @@ def test_bad_arguments_are_refused_in_one_line(run, arguments, words, capsys):
 
 
 def test_codes_need_a_model_that_has_them():
-    from lightning_gen.tasks.codes import latent
+    from lightning_gen.tasks.common.codes import latent
 
     with pytest.raises(UserError, match="has no codes"):
         latent(torch.nn.Linear(1, 1))

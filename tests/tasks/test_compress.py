@@ -7,17 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_data, load_module
 from lightning_gen.distributions.likelihoods import Categorical
 from lightning_gen.distributions.posteriors import GaussianPosterior
 from lightning_gen.images import ImageSpec
-from lightning_gen.loading import load_data, load_module
 from lightning_gen.models.autoregressive import Autoregressive
 from lightning_gen.models.vae import VAE
+from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.condition import Label
-from lightning_gen.nets.dense import MLPDecoder, MLPEncoder
-from lightning_gen.nets.pixelcnn import GatedPixelCNN
-from lightning_gen.tasks.coders import BitsBackCoder, coder_of
+from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
+from lightning_gen.tasks.common.coders import BitsBackCoder, coder_of
 from lightning_gen.tasks.compress import pack, unpack
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_run
 from lightning_gen.data.toy import ToyWorld
-from lightning_gen.loading import load_run
+from lightning_gen.tasks.common.typicality import code_lengths, statistics
 from lightning_gen.tasks.density import distances, histogram
-from lightning_gen.tasks.outliers import code_lengths, statistics
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_scores_are_what_their_papers_say():
 
 
 def test_score_holds_every_statistic_against_another_set(flow, capsys):
-    arguments = ["score", str(flow), "--other", "shuffled", "--background", str(flow), "--images", "64"]
+    arguments = ["outliers", str(flow), "--other", "shuffled", "--background", str(flow), "--images", "64"]
     assert main(arguments) == 0
     lines = (flow / "scores.csv").read_text().splitlines()
     assert lines[0] == "set,image,nats,typicality,complexity,ratio"
@@ -70,7 +70,7 @@ def test_score_holds_every_statistic_against_another_set(flow, capsys):
 
 
 def test_a_flow_completes_approximately_and_keeps_what_is_known(flow, tmp_path, monkeypatch, capsys):
-    from lightning_gen.distributions.langevin import langevin
+    from lightning_gen.inference.langevin import langevin
 
     monkeypatch.setattr("lightning_gen.models.flow.langevin", lambda *a, **k: langevin(*a, **k, steps=5))
     out = tmp_path / "x.png"
@@ -88,7 +88,7 @@ def test_a_flow_completes_approximately_and_keeps_what_is_known(flow, tmp_path, 
     ("which", "arguments", "words"),
     [
         ("flow", ["density"], "want two pixels, as of configs/data/toy.yaml"),
-        ("flow", ["score", "--background", "nowhere"], "run nowhere has no checkpoints/last.ckpt"),
+        ("flow", ["outliers", "--background", "nowhere"], "run nowhere has no checkpoints/last.ckpt"),
     ],
 )
 def test_what_a_model_cannot_is_one_plain_line(which, arguments, words, capsys, request):
@@ -98,5 +98,5 @@ def test_what_a_model_cannot_is_one_plain_line(which, arguments, words, capsys, 
 
 
 def test_a_background_of_other_images_is_refused(flow, toy, capsys):
-    assert main(["score", str(flow), "--background", str(toy)]) == 2
+    assert main(["outliers", str(flow), "--background", str(toy)]) == 2
     assert "want images like those of the run" in capsys.readouterr().err

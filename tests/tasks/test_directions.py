@@ -7,14 +7,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lightning_gen.cli import main
+from lightning_gen.config.cli import main
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.condition import Label
-from lightning_gen.nets.dcgan import DCGANGenerator
-from lightning_gen.nets.generator import ConditionedGenerator
-from lightning_gen.nets.norms import BatchNorm, ConditionalBatchNorm
-from lightning_gen.nets.resnet_gan import ResNetGenerator
+from lightning_gen.nets.gan.dcgan import DCGANGenerator
+from lightning_gen.nets.gan.generator import ConditionedGenerator
+from lightning_gen.nets.gan.resnet import ResNetGenerator
+from lightning_gen.nets.layers.norms import BatchNorm, ConditionalBatchNorm
 from lightning_gen.tasks.directions import discovered, entrance, fitted
 
 SPEC = ImageSpec(1, 8, 8, classes=3)

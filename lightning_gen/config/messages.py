@@ -1,0 +1,92 @@
+"""Nested configurations in plain words: arguments by the names that users write, and one plain line out of the
+configuration library's report of a wrong one."""
+
+import difflib
+import importlib
+import inspect
+import re
+from typing import Any
+
+__all__ = ["flat", "plain_line"]
+
+_CLASS = re.compile(r"(?:given class_path |class_path=)'([\w.]+)'")
+#: the groups of arguments that are not classes chosen in YAML
+_GROUPS = {
+    "run": "lightning_gen.training.fit.Run",
+    "trainer": "lightning.pytorch.Trainer",
+    "evaluation": "lightning_gen.evaluation.protocol.Evaluation",
+}
+_KEY = re.compile(r'Parser key "([\w.]+)"')
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> {"a.b.c": value}; an empty one is a value.
+
+    >>> flat({"run": {"images": 64}, "data": {}})
+    {'run.images': 64, 'data': {}}
+    """
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {key: v for name, item in value.items() for key, v in flat(item, f"{prefix}.{name}".strip(".")).items()}
+
+
+def plain_line(report: str) -> str:
+    """The one line of `report` that a user can act on: the argument, what it got, what it wants.
+
+    >>> plain_line('Parser key "run.images":\\n  Expected a <class \\'int\\'>. Got value: many')
+    'run.images is many: want int'
+    """
+    own = re.search(r"^\s*- (.*: want .*)$", report, re.M)
+    if own:  # a constructor's own message, among the alternatives of an optional argument
+        return own[1]
+    where = ".init_args.".join(_KEY.findall(report))
+    owners = _CLASS.findall(report)
+
+    unknown = re.search(r"Option '([\w.]+)' is not accepted", report) or re.search(
+        r"unrecognized arguments: --([\w.]+)", report
+    )
+    if unknown:
+        return _unknown(where, unknown[1], owners[-1] if owners else "")
+    stray = re.search(r"unrecognized arguments: (\S+)", report)
+    if stray:
+        return f"{stray[1]} stands alone: want --key value"
+    config = re.search(r'Parser key "config": (?:Path is not a file|File does not exist): \'([^\']*)\'', report)
+    if config:
+        return f"config is {config[1]}: want a YAML file"
+    absent = re.search(r"(?:module '([\w.]+)' has no attribute|No module named) '([\w.]+)'", report)
+    if absent:
+        return f"{where}.class_path is {'.'.join(filter(None, absent.groups()))}: want the path of a class that exists"
+    path = re.search(r"Expected a dot import path string: (\S+)\s+- Expected a <class 'NoneType'>", report)
+    if path:
+        return f"{where}.class_path is {path[1]}: want the path of a class, such as lightning_gen.data.digits.Digits"
+    wrong = re.search(r"Expected an? <class '([\w.]+)'>\. Got value: ([^\n]*)", report) or re.search(
+        r"Expected an? <class '([\w.]+)'>[^$]*?Given value: ((?!NestedArg|\{)[^\n]*?)(?:\. Got value.*)?$", report, re.M
+    )
+    if wrong and wrong[1] != "NoneType":
+        return f"{where} is {wrong[2]}: want {wrong[1]}"
+    missing = re.search(r"the following arguments are required: ([^\n]+)", report)
+    if missing:
+        return f"{where or 'configuration'} lacks {missing[1]}: want a value for each"
+    refused = re.search(r"NestedArg\(key='([\w.]+)', val='([^']*)'\)", report)
+    if refused:
+        return f"{where}.init_args.{refused[1]} cannot be set to {refused[2]}: want an argument that is not linked"
+    lines = [line.strip(" -") for line in report.splitlines() if line.strip(" -")]
+    return f"{lines[0][:300]} {lines[-1][:300] if len(lines) > 1 else ''}".strip() if lines else "configuration"
+
+
+def _unknown(where: str, name: str, owner: str) -> str:
+    """An argument that does not exist, with the nearest that does."""
+    full = f"{where}.init_args.{name}" if where else name
+    known = _arguments(owner or _GROUPS.get(name.partition(".")[0], ""))
+    near = difflib.get_close_matches(name.rpartition(".")[2], known, 1)
+    wanted = f"{near[0]}?" if near else f"one of {', '.join(known)}" if known else "see --help"
+    return f"{full} is no argument{f' of {owner}' if owner else ''}: want {wanted}"
+
+
+def _arguments(path: str) -> list[str]:
+    module, _, name = path.rpartition(".")
+    try:
+        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return []
+    return [name for name in parameters if name not in ("args", "kwargs")]

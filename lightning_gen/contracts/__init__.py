@@ -1,0 +1,50 @@
+"""The contracts. Batches are dicts; images are uint8 at every door; a capability is a base class, never a probe.
+
+    ImageData           a data set: spec, fingerprint, loaders
+    ImageModule         anything that trains on images: spec, images seen, schedule, which part is averaged
+    GenerativeModule    sample
+    LikelihoodModule    log_prob in nats of the DISCRETE image; bits/dim; training, written once
+    PictureLogger          takes sample grids beside metrics
+    VariationalModule   log p(x|z) and KL, whose difference bounds log p(x)
+    ReconstructionModule    reconstruct
+    LatentModule        encode, decode
+    StochasticLatentModule  codes and prior as distributions
+    NoiseModule         generate, from a noise vector
+    CompletionModule    complete
+    SequentialModule    decode_sequentially: every value of an image with its exact probabilities given those before
+    TranslationModule   translate
+    AdversarialModule   the only manual optimisation in the project, in one method
+
+A batch is ``{"image": uint8 (B, C, H, W), "label": int64 (B,), "attributes": float (B, A), ...}``; a condition is the
+same dict without ``image``.
+"""
+
+from lightning_gen.contracts.adversarial import AdversarialModule
+from lightning_gen.contracts.data import ImageData, Split
+from lightning_gen.contracts.generation import CompletionModule, GenerativeModule, NoiseModule, Place, SequentialModule
+from lightning_gen.contracts.latent import BitsBackModule, LatentModule, ReconstructionModule, StochasticLatentModule
+from lightning_gen.contracts.likelihood import Bound, LikelihoodModule, VariationalModule
+from lightning_gen.contracts.module import ImageModule, OptimizerFactory, PictureLogger
+from lightning_gen.contracts.translation import TranslationModule
+
+__all__ = [
+    "AdversarialModule",
+    "BitsBackModule",
+    "Bound",
+    "CompletionModule",
+    "GenerativeModule",
+    "ImageData",
+    "ImageModule",
+    "LatentModule",
+    "LikelihoodModule",
+    "NoiseModule",
+    "OptimizerFactory",
+    "PictureLogger",
+    "Place",
+    "ReconstructionModule",
+    "SequentialModule",
+    "Split",
+    "StochasticLatentModule",
+    "TranslationModule",
+    "VariationalModule",
+]

@@ -1,0 +1,65 @@
+"""A data set: its spec, fingerprint, splits and loaders."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Literal
+
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from lightning_gen.batches import Batch
+from lightning_gen.images import ImageSpec
+
+__all__ = ["ImageData", "Split"]
+
+
+Split = Literal["train", "val", "test"]
+
+
+class ImageData(LightningDataModule, ABC):
+    """A set of images in three fixed splits."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> ImageSpec:
+        """Known as soon as the object exists, before any download or decoding of the whole set."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hex digits over the pixels, labels and splits: two numbers are comparable only when these agree."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:  # type: ignore[override]
+        """Short name for tables, e.g. ``digits``."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What each value of ``label`` means; empty for a set without labels."""
+        return ()
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """What each column of ``attributes`` means; empty for a set without attributes."""
+        return ()
+
+    @property
+    def modes(self) -> tuple[Tensor, float] | None:
+        """Where the set is a mixture known beforehand: signed centres, float (K, C, H, W), and the Euclidean distance
+        from its centre within which an image belongs to a mode; None for any other set."""
+        return None
+
+    @property
+    def probabilities(self) -> Tensor | None:
+        """Where the probability of every image of two pixels is known: float64 (levels, levels), the first pixel down;
+        None for any other set."""
+        return None
+
+    @abstractmethod
+    def size(self, split: Split) -> int:
+        """Number of images of `split`."""
+
+    @abstractmethod
+    def batches(self, split: Split, batch_size: int, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
+        """Images `start` to `stop` of `split`, in their fixed order, without augmentation, as CPU batches."""

@@ -1,0 +1,128 @@
+"""Anything that trains on images: its spec, its counters, its schedule, the part that an EMA follows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse.typing import register_type
+from lightning.pytorch import LightningModule
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from lightning_gen.batches import Batch
+from lightning_gen.images import ImageSpec
+from lightning_gen.schedules import Constant, Schedule
+
+__all__ = ["ImageModule", "OptimizerFactory", "PictureLogger"]
+
+
+#: types of which no value is a parameter, buffer or module
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+# One value, not a group of arguments: the spec is linked from the data, and a checkpoint stores it as a plain dict.
+register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=lambda value: ImageSpec(**value))
+OptimizerFactory = Callable[[Iterable], Optimizer]
+
+
+class ImageModule(LightningModule, ABC):
+    """Anything that trains on batches of images.
+
+    Args:
+        spec: of the training images; linked from the data by the command line.
+        schedule: factor on every optimizer's learning rate, a function of images seen (None: constant).
+    """
+
+    #: Lightning passes over a hook of a batch that is not callable; one that does nothing costs it more than its call
+    on_train_batch_start: Any = None
+    on_before_backward: Any = None
+    on_after_backward: Any = None
+    on_train_batch_end: Any = None
+
+    def __init__(self, spec: ImageSpec, schedule: Schedule | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.schedule = schedule or Constant()
+        #: training images seen by all processes together: the x axis of every chart and schedule
+        self.images_seen = 0
+        # The arguments as the config spelled them (plain values): a checkpoint rebuilds its model from itself.
+        self.save_hyperparameters(logger=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of each hook it calls, some forty times in a batch: what is a plain attribute and
+        # stays one needs no search among parameters, buffers and modules.
+        if type(value) in _PLAIN and name in self.__dict__:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def condition_keys(self) -> tuple[str, ...]:
+        """Keys of the batch that condition the model, such as ``label``; empty for an unconditional one."""
+        return ()
+
+    @property
+    def ema_network(self) -> nn.Module:
+        """The part whose weights an exponential moving average follows; samples are drawn from it."""
+        return self
+
+    @property
+    def accumulating(self) -> bool:
+        """Between two batches: whether the gradients wait for more of them before an optimizer step; to be called in
+        training only."""
+        done, batches = self.trainer.fit_loop.batch_idx + 1, self.trainer.num_training_batches
+        return done % self.trainer.accumulate_grad_batches != 0 and done < batches
+
+    def count(self, batch: Batch) -> None:
+        """Add this batch, on all processes, to `images_seen`; called at the end of every training step."""
+        self.images_seen += len(batch["image"]) * self.trainer.world_size
+
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        """What the newest training batch cost, by name, scalars without a gradient; logged as ``train/NAME``."""
+        return {}
+
+    @property
+    def steps(self) -> int:
+        """Steps that training has made, of which every so many write a row; to be called in training only."""
+        return self.trainer.global_step
+
+    def apply_schedule(self) -> None:
+        """Set every optimizer's learning rate to its initial value times the schedule's factor."""
+        factor = self.schedule.factor(self.images_seen)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["images_seen"] = self.images_seen
+        if "hyper_parameters" in checkpoint:
+            checkpoint["hyper_parameters"] = {
+                **checkpoint["hyper_parameters"],
+                "spec": self.spec.as_dict(),
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.images_seen = checkpoint["images_seen"]
+
+    def noise(self, *shape: int, generator: Generator | None = None) -> Tensor:
+        """Standard normal float32 of `shape` on this module's device; drawn where `generator` lives, the CPU by
+        default, so that one seed gives one set of samples on every device."""
+        device = generator.device if generator is not None else self.device
+        return torch.randn(*shape, generator=generator, device=device).to(self.device)
+
+    def uniform(self, *shape: int, generator: Generator | None = None) -> Tensor:
+        """The same, uniform in [0, 1)."""
+        device = generator.device if generator is not None else self.device
+        return torch.rand(*shape, generator=generator, device=device).to(self.device)
+
+
+class PictureLogger(ABC):
+    """A logger that takes pictures beside numbers."""
+
+    @abstractmethod
+    def log_image(self, name: str, path: Path, images_seen: int) -> None:
+        """Take over the picture at `path`, a PNG that stays there, as drawn after `images_seen` training images.
+
+        Must not raise where the place it logs to fails.
+        """

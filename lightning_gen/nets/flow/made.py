@@ -1,0 +1,112 @@
+"""Masked autoencoder for distribution estimation: output i sees inputs 1..i-1 alone (Germain et al. 2015)."""
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lightning_gen.errors import check_counts
+
+__all__ = ["MADE"]
+
+
+class _MaskedLinear(nn.Linear):
+    """A linear layer without the weights where `mask` (out, in) is False."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight * self.mask, self.bias)
+
+
+@final
+class MADE(nn.Module):
+    """x (B, D), context (B, K) -> (B, P*D): parameter p of entry i stands at p*D + i and sees x_1..x_(i-1) and all
+    of the context; zero at start, so that a flow starts as the identity.
+
+    Args:
+        dim: D.
+        context_dim: K, 0 without a context.
+        out: P*D.
+        width: of the hidden layers.
+        layers: hidden layers, 1 or more.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    order: Tensor
+
+    def __init__(self, dim: int, context_dim: int, out: int, width: int = 64, layers: int = 2) -> None:
+        super().__init__()
+        check_counts("net", width=width, layers=layers)
+        entries = torch.arange(dim)
+        degrees = torch.arange(width) % max(dim - 1, 1)  # a hidden unit of degree m sees entries 0..m
+        self.register_buffer("order", degrees.argsort(stable=True), persistent=False)
+        #: how many hidden units see entries 0..m at most
+        self.known = degrees.bincount(minlength=dim).cumsum(0).tolist()
+        self.first = _MaskedLinear(degrees[:, None] >= entries)
+        self.inner = nn.ModuleList(_MaskedLinear(degrees[:, None] >= degrees) for _ in range(layers - 1))
+        self.head = _MaskedLinear(entries.repeat(out // dim)[:, None] > degrees)
+        # The context has no order, and must reach entry 0, which no hidden unit may serve.
+        self.context = nn.Linear(context_dim, width + out, bias=False) if context_dim else None
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if self.context is not None:
+            nn.init.zeros_(self.context.weight[width:])
+        self.sizes = [width, out]
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h, out = self.first(x), 0.0
+        if self.context is not None:
+            hidden, out = self.context(context).split(self.sizes, 1)
+            h = h + hidden
+        for layer in self.inner:
+            h = layer(h.relu())
+        return self.head(h.relu()) + out
+
+    def decode_sequentially(
+        self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
+    ) -> Tensor:
+        """Entry by entry, each weight used once, so for the price of one pass: once entry i is known, so are the hidden
+        units that see no more.
+
+        Args:
+            rows: B.
+            choose: called with i and the parameters (B, P) of entry i; its answer (B, 1) is entry i.
+            context: (B, K), or None.
+
+        Returns:
+            (B, D), with a gradient.
+        """
+        order, dim = self.order, len(self.known)
+        first, first_bias = self.first.weight[order], self.first.bias[order]
+        layers: list[_MaskedLinear] = list(self.inner)  # type: ignore[arg-type]
+        inner = [(layer.weight[order][:, order], layer.bias[order]) for layer in layers]
+        head, head_bias = self.head.weight[:, order].unflatten(0, (-1, dim)), self.head.bias.unflatten(0, (-1, dim))
+        hidden = out = None
+        if self.context is not None:
+            hidden, out = self.context(context).split(self.sizes, 1)
+            hidden, out = hidden[:, order], out.unflatten(1, (-1, dim))
+        x, units, known = first.new_zeros(rows, 0), [first.new_zeros(rows, 0) for _ in range(len(inner) + 1)], 0
+        for i, known_then in enumerate(self.known):
+            raw = linear(units[-1], head[:, i, :known], head_bias[:, i])
+            x = torch.cat([x, choose(i, raw if out is None else raw + out[:, :, i])], 1)
+            if known_then == known:
+                continue
+            new = slice(known, known_then)
+            h = linear(x, first[new, : i + 1], first_bias[new])
+            if hidden is not None:
+                h = h + hidden[:, new]
+            for n, (weight, bias) in enumerate(inner):
+                units[n] = torch.cat([units[n], h.relu()], 1)
+                h = linear(units[n], weight[new, :known_then], bias[new])
+            units[-1] = torch.cat([units[-1], h.relu()], 1)
+            known = known_then
+        return x

@@ -1,0 +1,94 @@
+"""The troubles of adversarial training, each told from a row of readings, with one line of advice."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from statistics import median
+from typing import ClassVar, final
+
+__all__ = ["ALARMS", "Alarm", "Collapse", "Oscillation", "Reading", "VanishingGradient"]
+
+#: name without ``health/`` -> value
+Reading = dict[str, float]
+
+
+class Alarm(ABC):
+    """A trouble that shows in the last `patience` readings."""
+
+    name: ClassVar[str]
+    advice: ClassVar[str]
+    patience: ClassVar[int]
+
+    @abstractmethod
+    def why(self, readings: Sequence[Reading]) -> str | None:
+        """What shows the trouble, a few words; None where there is none.
+
+        Args:
+            readings: of the whole training, oldest first, at least `patience`.
+        """
+
+
+@final
+class VanishingGradient(Alarm):
+    """The generator learns nothing any more: its gradient has fallen below `least` of its largest, while the
+    discriminator tells nearly all images apart (Arjovsky and Bottou 2017, Theorem 2.4)."""
+
+    name = "vanishing gradients"
+    advice = (
+        "use the non-saturating or the Wasserstein loss, add a gradient penalty or spectral normalisation, or slow the "
+        "discriminator down"
+    )
+    patience = 5
+    least: ClassVar[float] = 0.01
+
+    def why(self, readings: Sequence[Reading]) -> str | None:
+        largest = max(r["gradient_g"] for r in readings)
+        newest = readings[-self.patience :]
+        if any(r["gradient_g"] > self.least * largest or r.get("auroc", 1.0) < 0.95 for r in newest):
+            return None
+        share = newest[-1]["gradient_g"] / largest if largest else 0.0
+        return f"the generator's gradient is {share:.1e} of its largest, and the discriminator tells the images apart"
+
+
+@final
+class Oscillation(Alarm):
+    """The players chase each other: images of fixed noise keep moving about as far as real images are apart."""
+
+    name = "oscillation"
+    advice = "lower both learning rates or the momentum, add a gradient penalty, or sample the averaged weights"
+    patience = 10
+    most: ClassVar[float] = 0.5
+
+    def why(self, readings: Sequence[Reading]) -> str | None:
+        move = median(r["fixed_noise_drift"] for r in readings[-self.patience :])
+        if move < self.most:
+            return None
+        return f"images of fixed noise move by {move:.2f} of the real spread between looks"
+
+
+@final
+class Collapse(Alarm):
+    """The images are all alike, or those of one class are, or most of the modes that are known are not reached."""
+
+    name = "collapse"
+    advice = (
+        "use the Wasserstein loss with a gradient penalty, or R1; larger batches and a lower generator learning rate "
+        "help too"
+    )
+    patience = 10
+    least_spread: ClassVar[float] = 0.25
+    least_within: ClassVar[float] = 0.25
+    least_modes: ClassVar[float] = 0.5
+
+    def why(self, readings: Sequence[Reading]) -> str | None:
+        newest = readings[-self.patience :]
+        if median(r["diversity"] for r in newest) < self.least_spread:
+            return f"images are {newest[-1]['diversity']:.2f} times as far apart as real ones"
+        if median(r.get("class_diversity", 1.0) for r in newest) < self.least_within:
+            return f"images of a class are {newest[-1]['class_diversity']:.2f} times as far apart as real ones"
+        if median(r.get("mode_share", 1.0) for r in newest) < self.least_modes:
+            return f"{newest[-1]['modes']:.0f} modes are reached, {newest[-1]['mode_share']:.0%} of them"
+        return None
+
+
+#: those that are looked for
+ALARMS: tuple[Alarm, ...] = (VanishingGradient(), Oscillation(), Collapse())

@@ -1,0 +1,78 @@
+"""Numbers in training, by the same protocol as afterwards."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_gen.contracts import ImageData, ImageModule
+from lightning_gen.evaluation.protocol import Evaluation, evaluation_row
+from lightning_gen.files import append_json_line
+from lightning_gen.training.callbacks.record import ImageInterval
+from lightning_gen.training.checkpoints import Monitor
+from lightning_gen.training.ema import ema_weights
+
+__all__ = ["Evaluate"]
+
+
+class Evaluate(Monitor):
+    """Measures the averaged weights every so many images and at the end; a row of ``evaluations.jsonl`` and
+    ``eval/NAME`` in the metrics each time. The score is bits/dim where the model has a likelihood, else the first
+    distance.
+
+    The first distance is logged under a short name as well, without its features and their hash (``eval/fd`` for
+    ``eval/fd_classifier-f19adbd2``): a sweep, whose trials share them, names its metric by that on every machine.
+
+    Args:
+        evaluation: what is measured.
+        folder: of the run.
+        every: images between evaluations; 0: at the end only.
+    """
+
+    def __init__(self, evaluation: Evaluation, folder: Path, every: int = 0) -> None:
+        self.evaluation, self.folder = evaluation, folder
+        self.interval = ImageInterval(every)
+        self.measured = -1
+        self.newest: tuple[int, float] | None = None
+
+    @property
+    def score(self) -> tuple[int, float] | None:
+        return self.newest
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, ImageModule)
+        if self.interval.due(pl_module.images_seen) or trainer.should_stop:
+            self._measure(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageModule)
+        self._measure(trainer, pl_module)
+
+    def _measure(self, trainer: Trainer, module: ImageModule) -> None:
+        if self.measured == module.images_seen:
+            return
+        self.measured, began = module.images_seen, time.monotonic()
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, ImageData)
+        with ema_weights(trainer, module):
+            metrics = self.evaluation.measure(module, data)
+        if not metrics:
+            return
+        first = next(iter(metrics.values()))
+        self.newest = (module.images_seen, first["value"]) if first["value"] is not None else None
+        if trainer.is_global_zero:
+            row = evaluation_row(module.images_seen, "last", self.evaluation.split, time.monotonic() - began, metrics)
+            append_json_line(self.folder / "evaluations.jsonl", row)
+        values = {f"eval/{k}": math.nan if v["value"] is None else v["value"] for k, v in metrics.items()}
+        for name in [k for k, v in metrics.items() if "extractor" in v["identity"]][:1]:
+            values[f"eval/{name.partition('_')[0]}"] = values[f"eval/{name}"]
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"next": self.interval.next, "measured": self.measured}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.interval.next, self.measured = state_dict["next"], state_dict["measured"]

@@ -1,0 +1,209 @@
+"""The health of a GAN in training: what its losses do not tell."""
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import AdversarialModule, ImageData
+from lightning_gen.evaluation.protocol import Evaluation
+from lightning_gen.files import append_json_line
+from lightning_gen.images import to_signed
+from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
+from lightning_gen.training.callbacks.alarms import ALARMS, Reading
+from lightning_gen.training.callbacks.record import ImageInterval
+from lightning_gen.training.callbacks.watcher import Watcher
+from lightning_gen.training.ema import EMA
+
+__all__ = ["Health"]
+
+_PLAYERS = ("gradient_g", "gradient_d")  # in the order of the contract's optimizers
+
+
+class Health(Watcher):
+    """Readings ``health/NAME`` of any `AdversarialModule` every so many images, and alarms; nothing for other models.
+
+    gradient_g, gradient_d          Euclidean norm of all gradients of each player, before clipping
+    accuracy_real, accuracy_fake    share of logits above 0 and below 0; of a critic without a threshold they say little
+    auroc                      chance that a real image's logit is above a generated one's; 0.5: cannot tell
+    loss_std_g, loss_std_d                standard deviation of the loss over the last `window` batches
+    diversity                       mean distance of two generated images by that of two real ones
+    class_diversity                 the same of two images of one class, of a model that is told the label alone
+    fixed_noise_drift               mean change of an image of fixed noise since the last reading, by the same distance
+    modes, mode_share, mode_kl      modes reached, their share of all, and the divergence of their shares from the real
+                                    ones, nats: known modes of the data, else classes by the embedded classifier
+    within_modes                    share of images that lie in some mode
+    ema_gap                     distance of the live weights from their average, by the norm of the average
+
+    The images are of the live weights, in eval mode, with fixed noise: neither training nor its random numbers are
+    touched, and nothing is read from the device between readings.
+
+    Args:
+        evaluation: whose classifier counts classes; with 0 samples it is not asked.
+        folder: of the run; alarms go to ``alarms.jsonl`` in it.
+        every: images between readings; 0: none.
+        stop: end training at a collapse.
+        images: generated for a reading.
+        window: batches over which the losses swing.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        folder: Path,
+        every: int = 3200,
+        stop: bool = False,
+        images: int = 256,
+        window: int = 100,
+    ) -> None:
+        self.evaluation, self.folder, self.stop, self.images = evaluation, folder, stop, images
+        self.interval = ImageInterval(every)
+        self.losses = {name: deque[Tensor](maxlen=window) for name in ("loss_g", "loss_d")}
+        self.norms: dict[str, Tensor] = {}
+        self.waiting = False
+        self.readings: list[Reading] = []
+        self.raised: list[str] = []
+        self.before: Tensor | None = None
+        self.real_spread = self.real_share = torch.zeros(0)
+        self.labels: Tensor | None = None
+        self.class_spread = torch.zeros(0)
+        self.mode_of: Callable[[Tensor], Tensor] | None = None
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        # Critic steps: the players' next optimizer steps may lie some batches ahead, so a look waits for both.
+        if isinstance(pl_module, AdversarialModule) and self.interval.due(pl_module.images_seen):
+            self.waiting, self.norms = True, {}
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        if self.waiting:
+            name = _PLAYERS[next(i for i, own in enumerate(trainer.optimizers) if own is optimizer)]
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            self.norms[name] = torch.stack(torch._foreach_norm(gradients)).norm()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        if not isinstance(pl_module, AdversarialModule) or not self.interval.every:
+            return
+        for name, values in self.losses.items():
+            if name in pl_module.latest_losses:
+                values.append(pl_module.latest_losses[name])
+        if self.waiting and len(self.norms) == len(_PLAYERS):
+            self.waiting = False
+            self._look(trainer, pl_module)
+
+    @torch.no_grad()
+    def _look(self, trainer: Trainer, module: AdversarialModule) -> None:
+        if self.mode_of is None and not self.real_spread.numel():
+            self._prepare(trainer.datamodule, module)  # type: ignore[attr-defined]
+        values: dict[str, Any] = self.norms | _judgement(module.latest_losses)
+        for player in ("g", "d"):
+            values[f"swing_{player}"] = torch.stack(list(self.losses[f"loss_{player}"])).std(unbiased=False)
+        values |= self._images(module) | _average_gap(trainer, module)
+        self.readings.append({name: float(value) for name, value in values.items()})
+        if trainer.is_global_zero:
+            row = {f"health/{name}": value for name, value in self.readings[-1].items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(row, step=trainer.global_step)
+        self._alarm(trainer, module)
+
+    @torch.no_grad()
+    def _prepare(self, data: ImageData, module: AdversarialModule) -> None:
+        """What is known of the real images: their spread, their modes and the shares of these."""
+        batch = next(data.batches("val", 2048, 0, 2048))
+        real = batch["image"].to(module.device)
+        signed = to_signed(real, module.spec.levels).flatten(1)
+        self.real_spread = spread(signed[: self.images])
+        if module.condition_keys == ("label",):
+            label = batch["label"].to(module.device)
+            self.class_spread = spread_within(signed, label)
+            self.labels = label.repeat(-(-self.images // len(label)))[: self.images]
+        if data.modes is not None:
+            centre, radius = data.modes[0].to(module.device).flatten(1), data.modes[1]
+            self.mode_of = lambda x: nearest_mode(to_signed(x, module.spec.levels).flatten(1), centre, radius)
+        elif (classifier := self.evaluation.classifier(data, module.device)) is not None:
+            self.mode_of = lambda x: classifier.logits(classifier(x)).argmax(1)
+        if self.mode_of is not None:
+            mode = self.mode_of(real)
+            counts = torch.bincount(mode[mode >= 0], minlength=len(centre) if data.modes else module.spec.classes)
+            self.real_share = (counts + 0.5) / (counts + 0.5).sum()
+
+    def _images(self, module: AdversarialModule) -> dict[str, Any]:
+        training = module.training
+        module.eval()
+        condition: Batch | None = None if self.labels is None else {"label": self.labels}
+        image = module.sample(self.images, condition, generator=torch.Generator().manual_seed(0))
+        module.train(training)
+        signed = to_signed(image, module.spec.levels).flatten(1)
+        before = signed if self.before is None else to_signed(self.before, module.spec.levels).flatten(1)
+        self.before = image
+        scale = self.real_spread.clamp(min=1e-12)
+        found = {"diversity": spread(signed) / scale, "fixed_noise_drift": (signed - before).norm(dim=1).mean() / scale}
+        if self.labels is not None:
+            found["class_diversity"] = spread_within(signed, self.labels) / self.class_spread.clamp(min=1e-12)
+        if self.mode_of is None:
+            return found
+        modes, kl, within = coverage(self.mode_of(image), self.real_share)
+        counted = {"modes": modes, "mode_share": modes / len(self.real_share), "mode_kl": kl, "within_modes": within}
+        return found | counted
+
+    def _alarm(self, trainer: Trainer, module: AdversarialModule) -> None:
+        for alarm in ALARMS:
+            if alarm.name in self.raised or len(self.readings) < alarm.patience:
+                continue
+            why = alarm.why(self.readings)
+            if why is None:
+                continue
+            self.raised.append(alarm.name)
+            if trainer.is_global_zero:
+                row = {"images_seen": module.images_seen, "alarm": alarm.name, "why": why, "advice": alarm.advice}
+                append_json_line(self.folder / "alarms.jsonl", row)
+                text = f"{alarm.name} after {module.images_seen} images: {why}; {alarm.advice}"
+                print(f"lightning-gen: {text}", file=sys.stderr)
+        if self.stop and trainer.strategy.reduce_boolean_decision("collapse" in self.raised, all=False):
+            if trainer.is_global_zero and not trainer.should_stop:
+                print(f"lightning-gen: stopped at collapse, {self.folder}/checkpoints keeps the run", file=sys.stderr)
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "next": self.interval.next,
+            "losses": {name: list(values) for name, values in self.losses.items()},
+            "norms": self.norms,
+            "waiting": self.waiting,
+            "readings": self.readings,
+            "raised": self.raised,
+            "before": self.before,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.interval.next, self.waiting, self.norms = (state_dict[k] for k in ("next", "waiting", "norms"))
+        for name, values in state_dict["losses"].items():
+            self.losses[name].extend(values)
+        self.readings, self.raised, self.before = (state_dict[k] for k in ("readings", "raised", "before"))
+
+
+def _judgement(latest_losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """How well the discriminator tells the newest batch apart, where its logits are given."""
+    if "real" not in latest_losses:
+        return {}
+    real, fake = latest_losses["real"].flatten().float(), latest_losses["fake"].flatten().float()
+    above = (real[:, None] > fake).float() + 0.5 * (real[:, None] == fake).float()
+    accuracies = {"accuracy_real": (real > 0).float().mean(), "accuracy_fake": (fake < 0).float().mean()}
+    return accuracies | {"auroc": above.mean()}
+
+
+def _average_gap(trainer: Trainer, module: AdversarialModule) -> dict[str, Tensor]:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    live = {name: p.detach() for name, p in module.ema_network.named_parameters()}
+    for callback in callbacks:
+        if isinstance(callback, EMA):
+            average = {name: callback.average[name] for name in live}
+            gap = torch.stack([(live[name] - average[name]).norm() for name in live]).norm()
+            return {"ema_gap": gap / torch.stack([value.norm() for value in average.values()]).norm()}
+    return {}

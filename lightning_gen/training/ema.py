@@ -1,0 +1,92 @@
+"""Exponential moving average of the part of a model that samples."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+from lightning_gen.contracts import ImageModule
+from lightning_gen.schedules import Ramp, value_at
+from lightning_gen.training.callbacks.watcher import Watcher
+from lightning_gen.training.sharding import gathered, local, scattered, whole
+
+__all__ = ["EMA", "ema_weights"]
+
+
+class EMA(Watcher):
+    """Follows `ImageModule.ema_network` (a GAN's generator alone) and puts the average into each checkpoint.
+
+    Args:
+        decay: per training batch, 0..1 (0.999: about the last thousand batches), or a ramp over images seen.
+    """
+
+    def __init__(self, decay: float | Ramp = 0.995) -> None:
+        self.decay = decay
+        self.average: dict[str, torch.Tensor] = {}
+        #: averages and what they follow, of floats and of the rest
+        self.floats: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
+        self.others: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Walking the network costs more than averaging a small one: once, when nothing moves its weights any more.
+        assert isinstance(pl_module, ImageModule)
+        self.floats, self.others = ([], []), ([], [])
+        for key, value in pl_module.ema_network.state_dict().items():
+            self.average[key] = scattered(self.average.get(key, value).detach(), value).clone()
+            average, live = self.floats if value.is_floating_point() else self.others
+            average.append(local(self.average[key]))
+            live.append(local(value))
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, ImageModule)
+        # The average of very few steps should not remember the random start for long.
+        # Batches, not optimizer steps, of which a GAN makes two: a decay means the same for every family.
+        batches = trainer.fit_loop.total_batch_idx + 1
+        decay = min(value_at(self.decay, pl_module.images_seen), (1 + batches) / (10 + batches))
+        torch._foreach_lerp_(*self.floats, 1 - decay)
+        for average, live in zip(*self.others, strict=True):  # counters of batch norm are copied, not averaged
+            average.copy_(live)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["ema"] = {key: gathered(value) for key, value in self.average.items()}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.average = checkpoint["ema"]
+
+
+@contextmanager
+def ema_weights(trainer: Trainer, module: ImageModule) -> Iterator[None]:
+    """Inside, `module` is in eval mode with the averaged weights; the live ones always come back, bit for bit.
+
+    Without a `EMA` among the trainer's callbacks the live weights serve. Call it on every process.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    averages = [callback.average for callback in callbacks if isinstance(callback, EMA)]
+    part, training = module.ema_network, module.training
+    module.eval()
+    try:
+        with whole(module), _exchanged(part, {key: gathered(v) for average in averages for key, v in average.items()}):
+            yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def _exchanged(part: nn.Module, values: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Inside, these parameters and buffers of `part` have other values. Not by `state_dict`, before which a model in
+    pieces goes back into them."""
+    pairs = (part.named_parameters(remove_duplicate=False), part.named_buffers(remove_duplicate=False))
+    own = {name: tensor.detach() for name, tensor in chain(*pairs) if name in values}
+    live = {name: tensor.clone() for name, tensor in own.items()}
+    try:
+        for name, tensor in own.items():
+            tensor.copy_(values[name])
+        yield
+    finally:
+        for name, tensor in own.items():
+            tensor.copy_(live[name])

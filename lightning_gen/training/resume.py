@@ -1,0 +1,105 @@
+"""Going on with a run: which checkpoint, whether it is still the same run, and a run folder as of that checkpoint."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from lightning_gen.config.messages import flat
+from lightning_gen.errors import UserError
+from lightning_gen.files import read_json_lines, write_text
+from lightning_gen.training.checkpoint_io import keep, newest_valid
+
+__all__ = ["Resume", "Start", "start"]
+
+#: "no": a new run; "same": go on with the run of this name where there is one; "changed": the same with another config
+Resume = Literal["no", "same", "changed"]
+#: rows of these files belong to moments of the training
+_ROWS = ("metrics.jsonl", "evaluations.jsonl")
+#: where a run lies, is mirrored to and how it was started may change; what it is may not
+_FREE = ("run.root", "run.name", "run.wandb", "run.resume")
+
+
+class Start(NamedTuple):
+    """How a run begins: whether its folder is new, the checkpoint it goes on from, None for the beginning, and how many
+    images it had seen by then."""
+
+    new: bool
+    checkpoint: Path | None
+    images_seen: int
+
+
+def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: LightningModule) -> Start:
+    """Decide how the run in `folder` begins; where it goes on, the first process brings the folder to the moment of
+    the checkpoint: no row of metrics is lost or doubled.
+
+    Args:
+        folder: of the run.
+        config: as YAML.
+        resume: what the user asked for.
+        trainer: not yet running; processes other than the first only look.
+        module: as the configuration builds it.
+
+    Raises:
+        UserError: the folder exists and `resume` is "no", the configuration is another one and it is "same", or the
+            checkpoint's weights do not fit the module.
+    """
+    first = trainer.is_global_zero
+    # A run that was killed before it had a configuration has nothing to go on with.
+    if not (folder / "config.yaml").exists() and not (first and folder.exists() and resume == "no"):
+        return Start(True, None, 0)
+    if resume == "no":
+        if not first:  # the first process has just made it
+            return Start(True, None, 0)
+        raise UserError(f"run.name is {folder.name}: {folder} exists already, want a new name or --run.resume same")
+    if first and resume == "same":
+        _check_same((folder / "config.yaml").read_text(), config, folder)
+    checkpoint, damaged = newest_valid(folder / "checkpoints")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True) if checkpoint else {}
+    if checkpoint:
+        _check_shapes(checkpoint, state["state_dict"], module)
+    if first:
+        for path in damaged:
+            print(f"lightning-gen: {path} is damaged, going on from the one before", file=sys.stderr)
+        if checkpoint and damaged:
+            keep(checkpoint, damaged[0])  # else the next checkpoint would keep the damaged one as the one before
+        for torn in folder.rglob(".*.tmp"):  # of a writer that was killed
+            torn.unlink(missing_ok=True)
+        _rewind(folder, state)
+        write_text(folder / "config.yaml", config)
+    return Start(False, checkpoint, state.get("images_seen", 0))
+
+
+def _check_same(old: str, new: str, folder: Path) -> None:
+    before, after = (flat(yaml.safe_load(text)) for text in (old, new))
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and not key.startswith(_FREE):
+            raise UserError(
+                f"{key} is {after.get(key)}, but {before.get(key)} in {folder / 'config.yaml'}: "
+                "want the same configuration, or --run.resume changed"
+            )
+
+
+def _check_shapes(checkpoint: Path, saved: dict[str, Tensor], module: LightningModule) -> None:
+    wanted = module.state_dict()
+    for name in sorted(saved.keys() | wanted.keys()):
+        shapes = [tuple(state[name].shape) if name in state else "nothing" for state in (saved, wanted)]
+        if shapes[0] != shapes[1]:
+            found = f"it has {shapes[0]} for {name}, the model wants {shapes[1]}"
+            raise UserError(f"checkpoint {checkpoint} is of another shape: {found}")
+
+
+def _rewind(folder: Path, state: dict[str, Any]) -> None:
+    """Drop the rows that training will write again."""
+    images_seen = state.get("images_seen", 0)
+    for name in _ROWS:
+        path = folder / name
+        if not path.exists():
+            continue
+        rows = [row for row in read_json_lines(path) if row["images_seen"] <= images_seen and state]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
