@@ -1,10 +1,21 @@
-"""The processes of one training, as seen from one of them."""
+"""The processes of one training, as seen from one of them. Every function but `rank_and_world` and `wire` is a
+collective: all processes call it, in the same order."""
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-__all__ = ["average_gradients", "average_tensors", "largest", "rank_and_world", "sum_over_processes"]
+__all__ = [
+    "average_gradients",
+    "average_tensors",
+    "everywhere",
+    "from_first_process",
+    "largest",
+    "mean_over_processes",
+    "rank_and_world",
+    "sum_over_processes",
+    "wire",
+]
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -12,21 +23,51 @@ def rank_and_world() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
 
 
+def wire() -> torch.device:
+    """The device that processes talk through."""
+    on_gpu = dist.is_available() and dist.is_initialized() and dist.get_backend() == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
+
+
 def sum_over_processes(value: Tensor) -> Tensor:
     """Sum `value`, of equal shape on every process; the result is on the device that processes talk through."""
     if rank_and_world()[1] == 1:
         return value
-    value = value.to(wire())
+    value = value.to(wire(), copy=True)
     dist.all_reduce(value)
     return value
 
 
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Average `value`, of equal shape on every process, on its own device; the gradient flows back to all of them."""
+    world = rank_and_world()[1]
+    if world == 1:
+        return value
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(value) / world
+
+
 def largest(number: int, device: torch.device) -> int:
-    """The largest of the numbers of all processes."""
+    """Find the largest of the numbers of all processes."""
     found = torch.tensor(number, device=device)
     if rank_and_world()[1] > 1:
         dist.all_reduce(found, dist.ReduceOp.MAX)
     return int(found)
+
+
+def everywhere(condition: bool) -> bool:
+    """Whether `condition` holds in every process."""
+    return not largest(int(not condition), wire())
+
+
+def from_first_process(value: Tensor) -> Tensor:
+    """Replace `value`, of equal shape on every process, by that of the first one; on the device of `value`."""
+    if rank_and_world()[1] == 1:
+        return value
+    sent = value.detach().to(wire(), copy=True).contiguous()
+    dist.broadcast(sent, 0)
+    return sent.to(value.device)
 
 
 def average_tensors(tensors: list[Tensor]) -> None:
@@ -44,9 +85,3 @@ def average_tensors(tensors: list[Tensor]) -> None:
 def average_gradients(network: nn.Module) -> None:
     """Replace each gradient of `network` by its mean over processes, in place."""
     average_tensors([p.grad for p in network.parameters() if p.grad is not None])
-
-
-def wire() -> torch.device:
-    """The device that processes talk through."""
-    on_gpu = dist.is_initialized() and dist.get_backend() == "nccl"
-    return torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")

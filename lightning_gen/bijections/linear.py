@@ -4,10 +4,10 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.functional import linear
 
 from lightning_gen.bijections.base import Bijection, full_precision
+from lightning_gen.distributed import mean_over_processes
 from lightning_gen.errors import UserError
 
 __all__ = ["ActNorm", "BatchNorm", "InvertibleConv", "NormedConv", "Scaling"]
@@ -40,10 +40,7 @@ def _per_channel(value: Tensor, x: Tensor) -> Tensor:
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel of x (B, C, ...), over the batches of all processes; with a gradient."""
     rest = [0, *range(2, x.ndim)]
-    moments = torch.stack([x.mean(rest), x.square().mean(rest)])
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        moments = all_reduce(moments) / torch.distributed.get_world_size()
-    mean, square = moments
+    mean, square = mean_over_processes(torch.stack([x.mean(rest), x.square().mean(rest)]))
     return mean, (square - mean.square()).clamp(min=0.0)
 
 

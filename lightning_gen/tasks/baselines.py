@@ -25,7 +25,10 @@ from lightning_gen.config.arguments import Arguments, natural
 from lightning_gen.config.loading import load_data, load_section
 from lightning_gen.contracts import ImageData, Split
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.protocol import BLOCK, Evaluation, Metrics, evaluation_row, likelihood_metric
+from lightning_gen.evaluation.collection import BLOCK
+from lightning_gen.evaluation.likelihood import likelihood_metric
+from lightning_gen.evaluation.protocol import Evaluation
+from lightning_gen.evaluation.rows import Metrics, evaluation_row
 from lightning_gen.files import write_json, write_png, write_text
 from lightning_gen.images import ImageSpec, grid
 

@@ -11,7 +11,7 @@ from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import ImageData, ImageModule, LikelihoodModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.protocol import sample_blocks, seeded
+from lightning_gen.evaluation.collection import sample_blocks, seeded
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import ImageSpec, draw_density
 from lightning_gen.tasks.outliers import likelihood

@@ -18,7 +18,8 @@ from lightning_gen.config.arguments import Arguments, fraction, natural, positiv
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import GenerativeModule, ImageData
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.protocol import BLOCK, Evaluation
+from lightning_gen.evaluation.collection import BLOCK
+from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import write_json
 from lightning_gen.images import ImageSpec, grid, to_signed
 from lightning_gen.metrics.modes import spread

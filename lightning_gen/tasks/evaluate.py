@@ -19,7 +19,9 @@ from rich.table import Table
 from lightning_gen.config.arguments import Arguments, natural, positive
 from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module, load_section
 from lightning_gen.contracts import GenerativeModule
-from lightning_gen.evaluation.protocol import Evaluation, evaluation_row
+from lightning_gen.distributed import rank_and_world
+from lightning_gen.evaluation.protocol import Evaluation
+from lightning_gen.evaluation.rows import evaluation_row
 from lightning_gen.files import append_json_line
 from lightning_gen.tasks.common.neighbours import write_neighbours
 
@@ -92,6 +94,6 @@ def _processes() -> Iterator[tuple[bool, torch.device]]:
         return
     torch.distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield torch.distributed.get_rank() == 0, device
+        yield rank_and_world()[0] == 0, device
     finally:
         torch.distributed.destroy_process_group()

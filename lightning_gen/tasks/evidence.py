@@ -14,7 +14,7 @@ from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import StochasticLatentModule, VariationalModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.protocol import BLOCK, seeded
+from lightning_gen.evaluation.collection import BLOCK, seeded
 from lightning_gen.files import write_json
 from lightning_gen.inference.importance import ACTIVE, fitted_kl, importance_sampled, unit_activity
 

@@ -14,7 +14,8 @@ from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import checkpoint_path, load_data, load_module, load_run
 from lightning_gen.contracts import ImageData, ImageModule, LikelihoodModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.protocol import BLOCK, bound_of, log_probs
+from lightning_gen.evaluation.collection import BLOCK
+from lightning_gen.evaluation.likelihood import bound_of, log_probs
 from lightning_gen.files import write_text
 from lightning_gen.tasks.common.typicality import statistics
 

@@ -11,7 +11,7 @@ from lightning_gen.config.arguments import Arguments, fraction, natural, positiv
 from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.protocol import BLOCK, sample_block
+from lightning_gen.evaluation.collection import BLOCK, sample_block
 from lightning_gen.files import atomic_write, write_png
 from lightning_gen.images import grid
 from lightning_gen.tasks.common.vectors import (

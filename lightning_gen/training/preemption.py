@@ -7,9 +7,10 @@ import sys
 from types import FrameType
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+from lightning_gen.distributed import largest
 
 __all__ = ["Preempted", "Signals", "leave"]
 
@@ -56,10 +57,7 @@ class Signals:
 
     def agreed(self, trainer: Trainer) -> int:
         """The signal that any process was sent, the same on all; a collective."""
-        number = torch.tensor(self.number, device=trainer.strategy.root_device)
-        if trainer.world_size > 1:
-            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-        return int(number)
+        return largest(self.number, trainer.strategy.root_device)
 
 
 def leave(stop: Preempted, trainer: Trainer) -> None:

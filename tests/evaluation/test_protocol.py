@@ -13,7 +13,9 @@ from lightning_gen.config.loading import load_module
 from lightning_gen.contracts import ImageModule, LikelihoodModule
 from lightning_gen.data.digits import Digits
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.protocol import BLOCK, Evaluation, bits_per_dim, log_probs
+from lightning_gen.evaluation.collection import BLOCK
+from lightning_gen.evaluation.likelihood import bits_per_dim, log_probs
+from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import read_json_lines
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.extractors import PCA
@@ -99,6 +101,25 @@ def test_a_cached_reference_changes_nothing_and_a_torn_set_of_samples_is_exact(t
     second = Evaluation(samples=100).measure(Uniform(data.spec), data)
     assert first == second
     assert all(row["identity"]["samples"] == 100 for name, row in first.items() if "classifier" in name)
+
+
+def test_nothing_is_drawn_from_the_global_generator(tmp_path, monkeypatch):
+    """Neither by an extractor that is built or learned, nor by a model that draws without the generator it is given."""
+    monkeypatch.setenv("LIGHTNING_GEN_CACHE", str(tmp_path))
+    data = Digits()
+
+    class Careless(Uniform):
+        def sample(self, n, condition=None, temperature=1.0, generator=None):
+            return torch.randint(self.spec.levels, (n, *self.spec.shape), dtype=torch.uint8)
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    Evaluation(samples=64).measure(Careless(data.spec), data)
+    Evaluation(samples=64).extractor_of(data)
+    Evaluation(samples=64, extractor=lambda spec: PCA(spec, int(torch.randint(4, 8, ())))).measure(
+        Uniform(data.spec), data
+    )
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):

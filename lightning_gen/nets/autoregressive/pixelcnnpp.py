@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, elu, linear, pad, pixel_shuffle
 
+from lightning_gen.distributed import mean_over_processes
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.autoregressive.causal import CausalNet, ContextBias, Plane, Reader
@@ -68,10 +69,8 @@ class _Conv(nn.Module):
         if self.begun:
             return
         out = conv2d(x, self._weight(), None, self.stride).transpose(0, 1).flatten(1)
-        moments = torch.stack([out.mean(1), out.square().mean(1)])
-        if torch.distributed.is_initialized():  # every process has its own first batch, and all want the same weights
-            torch.distributed.all_reduce(moments)
-            moments /= torch.distributed.get_world_size()
+        # every process has its own first batch, and all want the same weights
+        moments = mean_over_processes(torch.stack([out.mean(1), out.square().mean(1)]))
         factor = self.gain / (moments[1] - moments[0].square()).clamp(min=1e-4).sqrt()
         self.length.mul_(factor)
         self.bias.copy_(-moments[0] * factor)

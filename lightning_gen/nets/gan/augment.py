@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from lightning_gen.distributed import rank_and_world, sum_over_processes
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.schedules import Ramp
 
@@ -232,13 +233,11 @@ class AdaptiveAugment(Augment):
     def observe(self, real: Tensor, images_seen: int) -> None:
         self.signs = self.signs.to(real.device) + real.detach().sign().sum()
         self.seen += len(real)
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        world = torch.distributed.get_world_size() if distributed else 1
+        world = rank_and_world()[1]
         if self.seen * world < self.every:
             return
-        if world > 1:
-            torch.distributed.all_reduce(self.signs)
-        change = (self.signs / (self.seen * world) - self.target).sign() * (self.seen * world / self.images)
+        signs = sum_over_processes(self.signs)
+        change = (signs / (self.seen * world) - self.target).sign() * (self.seen * world / self.images)
         self.probability.add_(change).clamp_(0.0, 1.0)
         self.signs, self.seen = torch.zeros_like(self.signs), 0
 

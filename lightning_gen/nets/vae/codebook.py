@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from lightning_gen.distributed import from_first_process
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.vae.convolutional import ResidualBlock
@@ -108,9 +109,7 @@ class Codebook(nn.Module):
         chosen = rows[torch.randint(len(rows), (len(self.vectors),), device=rows.device)]
         # Without it, vectors drawn twice would stay the same for ever.
         chosen = chosen + 0.01 * rows.std() * torch.randn_like(chosen)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.broadcast(chosen, 0)
-        self.vectors.copy_(chosen)
+        self.vectors.copy_(from_first_process(chosen))
         self.ready.fill_(True)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from lightning_gen.contracts import GenerativeModule, ImageData, Split
-from lightning_gen.evaluation.protocol import Evaluation, sample_blocks
+from lightning_gen.evaluation.collection import sample_blocks
+from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import grid
 from lightning_gen.metrics.neighbours import nearest

@@ -8,7 +8,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from lightning_gen.contracts import ImageData, ImageModule
-from lightning_gen.evaluation.protocol import Evaluation, evaluation_row
+from lightning_gen.evaluation.protocol import Evaluation
+from lightning_gen.evaluation.rows import evaluation_row
 from lightning_gen.files import append_json_line
 from lightning_gen.training.callbacks.record import ImageInterval
 from lightning_gen.training.checkpoints import Monitor

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_gen.batches import to_device, without_image
 from lightning_gen.contracts import ImageData, ImageModule, VariationalModule
-from lightning_gen.evaluation.protocol import BLOCK, seeded
+from lightning_gen.evaluation.collection import BLOCK, seeded
 from lightning_gen.training.callbacks.record import ImageInterval
 from lightning_gen.training.callbacks.watcher import Watcher
 from lightning_gen.training.ema import ema_weights

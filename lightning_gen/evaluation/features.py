@@ -1,0 +1,31 @@
+"""The extractor that needs no download, learned once from the training images and cached."""
+
+from torch import Tensor
+
+from lightning_gen.batches import join
+from lightning_gen.contracts import ImageData
+from lightning_gen.evaluation.cache import cache_path, cached
+from lightning_gen.evaluation.rows import data_identity
+from lightning_gen.metrics.extractors import PCA, Classifier, Extractor, fit_classifier, fit_pca
+
+__all__ = ["embedded_extractor"]
+
+#: an embedded extractor learns from at most this many images
+_LEARN = 20000
+
+
+def embedded_extractor(data: ImageData) -> Extractor:
+    """Build a classifier trained on the data's own labels, or principal components of the pixels where it has none. A
+    collective."""
+    spec = data.spec
+    net: Extractor = Classifier(spec) if spec.classes else PCA(spec)
+    path = cache_path("extractors", {**data_identity(data, "train"), "kind": net.kind, "recipe": 1})
+
+    def make() -> dict[str, Tensor]:
+        batch = join(list(data.batches("train", 512, 0, _LEARN)))
+        if not spec.classes:
+            return fit_pca(batch["image"], spec).state_dict()
+        return fit_classifier(batch["image"], batch["label"], spec).state_dict()
+
+    net.load_state_dict(cached(path, make))
+    return net.requires_grad_(False)
