@@ -31,9 +31,11 @@ from torch import Tensor, nn
 
 from benchmarks.interleave import interleave, record
 from benchmarks.training import parameters, training_step
-from lightning_gen.bijections.architectures import AutoregressiveStack, Glow, VectorRealNVP
-from lightning_gen.bijections.reversible import Reversible, Stored
-from lightning_gen.bijections.univariate import RationalQuadratic
+from lightning_gen.bijections.glow import Glow
+from lightning_gen.bijections.maf import MaskedAutoregressiveFlow
+from lightning_gen.bijections.neural_spline import RationalQuadratic
+from lightning_gen.bijections.primitives.reversible import Reversible, Stored
+from lightning_gen.bijections.realnvp import VectorRealNVP
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
@@ -167,12 +169,12 @@ def vector_flows() -> dict[str, dict[str, nn.Module]]:
     hidden, mask = (HIDDEN, HIDDEN), torch.arange(DIM) % 2
     return {
         "maf": {
-            "ours": _Vectors(AutoregressiveStack(DIM, 0, made, layers=LAYERS)),
+            "ours": _Vectors(MaskedAutoregressiveFlow(DIM, 0, made, layers=LAYERS)),
             "nflows": _nflows(lambda i: transforms.MaskedAffineAutoregressiveTransform(DIM, **masked)),
             "zuko": _Peer(zuko.flows.MAF(DIM, transforms=LAYERS, hidden_features=hidden)),
         },
         "autoregressive_nsf": {
-            "ours": _Vectors(AutoregressiveStack(DIM, 0, made, RationalQuadratic, LAYERS)),
+            "ours": _Vectors(MaskedAutoregressiveFlow(DIM, 0, made, RationalQuadratic, LAYERS)),
             "nflows": _nflows(
                 lambda i: transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(DIM, **masked, **spline)
             ),

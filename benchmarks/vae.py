@@ -38,8 +38,8 @@ from torch import Tensor, nn
 
 from benchmarks.interleave import interleave, record
 from benchmarks.training import parameters, training_step
-from lightning_gen.bijections.architectures import AutoregressiveStack
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.bijections.maf import MaskedAutoregressiveFlow
 from lightning_gen.contracts import Split
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
@@ -80,7 +80,7 @@ def _coins(count: int) -> Tensor:
 
 def stack(dim: int, context_dim: int) -> Bijection:
     """The flow of the comparison: `BLOCKS` MADEs of `HIDDEN` layers."""
-    return AutoregressiveStack(dim, context_dim, partial(MADE, width=WIDTH, layers=HIDDEN), layers=BLOCKS)
+    return MaskedAutoregressiveFlow(dim, context_dim, partial(MADE, width=WIDTH, layers=HIDDEN), layers=BLOCKS)
 
 
 class Matched(Posterior):

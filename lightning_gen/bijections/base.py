@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Bijection", "Compose", "full_precision"]
+from lightning_gen.errors import check_counts
+
+__all__ = ["Bijection", "Compose", "full_precision", "layer_range"]
 
 
 class Bijection(nn.Module, ABC):
@@ -49,3 +51,9 @@ class Compose(Bijection):
 def full_precision(x: Tensor) -> torch.autocast:
     """Inside, nothing is computed in fewer bits than `x` has."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+def layer_range(layers: int) -> range:
+    """Number the layers of a flow; `layers` is 1 or more, else a `UserError`."""
+    check_counts("flow", layers=layers)
+    return range(layers)

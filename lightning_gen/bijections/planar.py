@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from lightning_gen.bijections.amortised import Amortised, increasing_root
-from lightning_gen.bijections.base import Bijection
+from lightning_gen.bijections.base import Bijection, Compose, layer_range
+from lightning_gen.bijections.primitives.amortised import Amortised, increasing_root
 
-__all__ = ["Planar", "Radial"]
+__all__ = ["Planar", "PlanarFlow", "Radial", "RadialFlow"]
 
 
 @final
@@ -85,3 +85,19 @@ class Radial(Bijection):
         # Each form is accurate where the other cancels.
         r = torch.where(b > 0, 2 * alpha * length / (b.abs() + root), (root - b) / 2)
         return centre + way * (alpha + r) / (total + r)
+
+
+@final
+class PlanarFlow(Compose):
+    """`layers` planar flows, all amortised by the context (Rezende and Mohamed 2015)."""
+
+    def __init__(self, dim: int, context_dim: int, layers: int = 8) -> None:
+        super().__init__(*(Planar(dim, context_dim) for _ in layer_range(layers)))
+
+
+@final
+class RadialFlow(Compose):
+    """`layers` radial flows, all amortised by the context (Rezende and Mohamed 2015)."""
+
+    def __init__(self, dim: int, context_dim: int, layers: int = 8) -> None:
+        super().__init__(*(Radial(dim, context_dim) for _ in layer_range(layers)))

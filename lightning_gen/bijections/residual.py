@@ -8,10 +8,11 @@ from typing import Protocol, cast, final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.bijections.base import Bijection, full_precision
+from lightning_gen.bijections.base import Bijection, Compose, full_precision, layer_range
+from lightning_gen.bijections.primitives.linear import ActNorm
 from lightning_gen.errors import UserError, check_counts
 
-__all__ = ["Contraction", "Exact", "LogDeterminant", "Residual", "Roulette"]
+__all__ = ["Contraction", "Exact", "LogDeterminant", "Residual", "ResidualFlow", "Roulette"]
 
 #: t (B, M, D) -> J t, for each row's own Jacobian J
 Push = Callable[[Tensor], Tensor]
@@ -124,3 +125,30 @@ class Residual(Bijection):
             g, push = self.net.linearised(x, context)
             slope = _jacobian(push, x).detach()
             return x - torch.linalg.solve(slope, x + g - z)
+
+
+@final
+class ResidualFlow(Compose):
+    """`layers` residual maps of vectors with activation norms around them (Chen et al. 2019).
+
+    Args:
+        dim: D.
+        context_dim: K; 0: no context.
+        net: see `lightning_gen.bijections.residual.Contraction`; called with (D, K).
+        log_det: how log|det| is found: `lightning_gen.bijections.residual.Exact`, or `Roulette` for long vectors.
+        layers: number of maps, 1 or more.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        context_dim: int,
+        net: Callable[[int, int], nn.Module],
+        log_det: Callable[[], LogDeterminant] = Exact,
+        layers: int = 8,
+    ) -> None:
+        stack = [(ActNorm(dim), Residual(net(dim, context_dim), log_det())) for _ in layer_range(layers)]
+        super().__init__(*(layer for pair in stack for layer in pair), ActNorm(dim))

@@ -8,11 +8,12 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.bijections.amortised import Amortised, increasing_root
-from lightning_gen.bijections.base import Bijection
+from lightning_gen.bijections.base import Bijection, Compose, layer_range
+from lightning_gen.bijections.primitives.amortised import Amortised, increasing_root
+from lightning_gen.bijections.primitives.autoregressive import Reverse
 from lightning_gen.errors import check_counts
 
-__all__ = ["Basis", "Householder", "Orthogonal", "Sylvester", "Triangular"]
+__all__ = ["Basis", "Householder", "Orthogonal", "Sylvester", "SylvesterFlow", "Triangular"]
 
 
 class Basis(nn.Module, ABC):
@@ -143,3 +144,21 @@ class _Unit:
 
     def __call__(self, u: Tensor) -> Tensor:
         return u + self.r * torch.tanh(self.s * u + self.shift) - self.left
+
+
+@final
+class SylvesterFlow(Compose):
+    """`layers` Sylvester flows, amortised by the context, the entries reversed between them (van den Berg et al. 2018).
+
+    Args:
+        dim: D.
+        context_dim: K; 0: not amortised.
+        basis: directions of a layer, called with (D, K).
+        layers: number of them.
+    """
+
+    def __init__(
+        self, dim: int, context_dim: int, basis: Callable[[int, int], Basis] = Orthogonal, layers: int = 4
+    ) -> None:
+        stack = [(Sylvester(dim, context_dim, basis), Reverse()) for _ in layer_range(layers)]
+        super().__init__(*(layer for pair in stack for layer in pair))

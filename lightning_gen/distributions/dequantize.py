@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from lightning_gen.bijections.base import Compose
-from lightning_gen.bijections.coupling import CheckerboardCoupling, Conditioner
-from lightning_gen.bijections.univariate import Affine, Univariate
+from lightning_gen.bijections.primitives.coupling import CheckerboardCoupling, Conditioner
+from lightning_gen.bijections.primitives.univariate import Affine, Univariate
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec, to_signed

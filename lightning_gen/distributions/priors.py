@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.bijections.amortised import Amortised
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.bijections.primitives.amortised import Amortised
 from lightning_gen.distributions.posteriors import GaussianPosterior, Posterior, gaussian_log_prob
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec

@@ -6,30 +6,24 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gen.bijections.architectures import (
-    NICE,
-    AutoregressiveStack,
-    Glow,
-    OfVectors,
-    PlanarStack,
-    RadialStack,
-    RealNVP,
-    ResidualStack,
-    SylvesterStack,
-    TarFlow,
-    VectorRealNVP,
-)
-from lightning_gen.bijections.autoregressive import Inverted
-from lightning_gen.bijections.coupling import ChannelCoupling, CheckerboardCoupling, VectorCoupling
-from lightning_gen.bijections.elementwise import Logit
-from lightning_gen.bijections.linear import ActNorm, BatchNorm, InvertibleConv, NormedConv, Scaling
-from lightning_gen.bijections.mixture import MixtureOfLogistics
-from lightning_gen.bijections.multiscale import FactorOut, Flatten, Interleave, Squeeze
-from lightning_gen.bijections.patches import AutoregressivePatches, Patches
-from lightning_gen.bijections.residual import Exact, Residual, Roulette
-from lightning_gen.bijections.reversible import Reversible, Stored
-from lightning_gen.bijections.sylvester import Householder, Orthogonal, Triangular
-from lightning_gen.bijections.univariate import Additive, Affine, RationalQuadratic
+from lightning_gen.bijections.flowpp import MixtureOfLogistics
+from lightning_gen.bijections.glow import Glow
+from lightning_gen.bijections.maf import MaskedAutoregressiveFlow
+from lightning_gen.bijections.neural_spline import RationalQuadratic
+from lightning_gen.bijections.nice import NICE
+from lightning_gen.bijections.planar import PlanarFlow, RadialFlow
+from lightning_gen.bijections.primitives.autoregressive import Inverted
+from lightning_gen.bijections.primitives.coupling import ChannelCoupling, CheckerboardCoupling, VectorCoupling
+from lightning_gen.bijections.primitives.elementwise import Logit
+from lightning_gen.bijections.primitives.linear import ActNorm, BatchNorm, InvertibleConv, NormedConv, Scaling
+from lightning_gen.bijections.primitives.multiscale import FactorOut, Flatten, Interleave, Squeeze
+from lightning_gen.bijections.primitives.reversible import Reversible, Stored
+from lightning_gen.bijections.primitives.univariate import Additive, Affine
+from lightning_gen.bijections.realnvp import RealNVP, VectorRealNVP
+from lightning_gen.bijections.residual import Exact, Residual, ResidualFlow, Roulette
+from lightning_gen.bijections.sylvester import Householder, Orthogonal, SylvesterFlow, Triangular
+from lightning_gen.bijections.tarflow import AutoregressivePatches, Patches, TarFlow
+from lightning_gen.bijections.vectors import VectorFlow
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.flow.conditioner import ConvConditioner, GlowConditioner, MLPConditioner, ZeroConv
@@ -101,24 +95,24 @@ CASES = {
     "nice, context": (lambda: NICE(COLOUR, 3, _mlp), (3, 4, 4), True),
     "tarflow": (lambda: TarFlow(COLOUR, 0, _patches, layers=2), (3, 4, 4), False),
     "tarflow, splines": (lambda: TarFlow(COLOUR, 3, _patches, RationalQuadratic, layers=2), (3, 4, 4), True),
-    "autoregressive, batch norm": (lambda: AutoregressiveStack(5, 0, _made, norm=BatchNorm), (5,), False),
+    "autoregressive, batch norm": (lambda: MaskedAutoregressiveFlow(5, 0, _made, norm=BatchNorm), (5,), False),
     "vector": (lambda: VectorRealNVP(5, 3, _mlp), (5,), True),
     "vector, splines": (lambda: VectorRealNVP(5, 3, _mlp, RationalQuadratic), (5,), True),
-    "planar": (lambda: PlanarStack(5, 3), (5,), True),
-    "planar, alone": (lambda: PlanarStack(5, 0), (5,), False),
-    "radial": (lambda: RadialStack(5, 3), (5,), True),
-    "sylvester, orthogonal": (lambda: SylvesterStack(5, 3, lambda d, k: Orthogonal(d, k, 3), 2), (5,), True),
-    "sylvester, householder": (lambda: SylvesterStack(5, 3, Householder, 2), (5,), True),
-    "sylvester, triangular": (lambda: SylvesterStack(5, 3, Triangular, 2), (5,), True),
-    "sylvester, alone": (lambda: SylvesterStack(5, 0, layers=2), (5,), False),
-    "autoregressive": (lambda: AutoregressiveStack(5, 3, _made), (5,), True),
-    "autoregressive, splines": (lambda: AutoregressiveStack(5, 3, _made, RationalQuadratic), (5,), True),
-    "autoregressive, alone": (lambda: AutoregressiveStack(5, 0, _made), (5,), False),
-    "inverted": (lambda: Inverted(5, 3, lambda d, k: AutoregressiveStack(d, k, _made)), (5,), True),
-    "residual": (lambda: ResidualStack(5, 3, _contraction, layers=2), (5,), True),
-    "residual, roulette": (lambda: ResidualStack(5, 0, _contraction, Roulette, layers=2), (5,), False),
+    "planar": (lambda: PlanarFlow(5, 3), (5,), True),
+    "planar, alone": (lambda: PlanarFlow(5, 0), (5,), False),
+    "radial": (lambda: RadialFlow(5, 3), (5,), True),
+    "sylvester, orthogonal": (lambda: SylvesterFlow(5, 3, lambda d, k: Orthogonal(d, k, 3), 2), (5,), True),
+    "sylvester, householder": (lambda: SylvesterFlow(5, 3, Householder, 2), (5,), True),
+    "sylvester, triangular": (lambda: SylvesterFlow(5, 3, Triangular, 2), (5,), True),
+    "sylvester, alone": (lambda: SylvesterFlow(5, 0, layers=2), (5,), False),
+    "autoregressive": (lambda: MaskedAutoregressiveFlow(5, 3, _made), (5,), True),
+    "autoregressive, splines": (lambda: MaskedAutoregressiveFlow(5, 3, _made, RationalQuadratic), (5,), True),
+    "autoregressive, alone": (lambda: MaskedAutoregressiveFlow(5, 0, _made), (5,), False),
+    "inverted": (lambda: Inverted(5, 3, lambda d, k: MaskedAutoregressiveFlow(d, k, _made)), (5,), True),
+    "residual": (lambda: ResidualFlow(5, 3, _contraction, layers=2), (5,), True),
+    "residual, roulette": (lambda: ResidualFlow(5, 0, _contraction, Roulette, layers=2), (5,), False),
     "autoregressive of pictures": (
-        lambda: OfVectors(ImageSpec(1, 2, 2, 17), 0, lambda d, k: AutoregressiveStack(d, k, _made)),
+        lambda: VectorFlow(ImageSpec(1, 2, 2, 17), 0, lambda d, k: MaskedAutoregressiveFlow(d, k, _made)),
         (1, 2, 2),
         False,
     ),

@@ -10,8 +10,9 @@ import torch
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from lightning_gen.bijections.architectures import Glow, RealNVP
-from lightning_gen.bijections.linear import BatchNorm
+from lightning_gen.bijections.glow import Glow
+from lightning_gen.bijections.primitives.linear import BatchNorm
+from lightning_gen.bijections.realnvp import RealNVP
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
 from lightning_gen.nets.flow.conditioner import ConvConditioner

@@ -7,18 +7,16 @@ from functools import partial
 import pytest
 import torch
 
-from lightning_gen.bijections.architectures import (
-    NICE,
-    AutoregressiveStack,
-    Glow,
-    OfVectors,
-    RealNVP,
-    ResidualStack,
-    TarFlow,
-)
-from lightning_gen.bijections.linear import ActNorm
-from lightning_gen.bijections.mixture import MixtureOfLogistics
-from lightning_gen.bijections.univariate import RationalQuadratic
+from lightning_gen.bijections.flowpp import MixtureOfLogistics
+from lightning_gen.bijections.glow import Glow
+from lightning_gen.bijections.maf import MaskedAutoregressiveFlow
+from lightning_gen.bijections.neural_spline import RationalQuadratic
+from lightning_gen.bijections.nice import NICE
+from lightning_gen.bijections.primitives.linear import ActNorm
+from lightning_gen.bijections.realnvp import RealNVP
+from lightning_gen.bijections.residual import ResidualFlow
+from lightning_gen.bijections.tarflow import TarFlow
+from lightning_gen.bijections.vectors import VectorFlow
 from lightning_gen.distributions.dequantize import Uniform, Variational
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
@@ -37,8 +35,8 @@ CASES = {
     "glow": partial(Glow, conditioner=CONV, steps=2),
     "rq_nsf": partial(Glow, conditioner=CONV, steps=2, univariate=RationalQuadratic),
     "flowpp": partial(Glow, conditioner=CONV, steps=2, univariate=MixtureOfLogistics),
-    "maf": partial(OfVectors, flow=partial(AutoregressiveStack, net=partial(MADE, width=12))),
-    "residual": partial(OfVectors, flow=partial(ResidualStack, net=partial(LipschitzMLP, width=12), layers=2)),
+    "maf": partial(VectorFlow, flow=partial(MaskedAutoregressiveFlow, net=partial(MADE, width=12))),
+    "residual": partial(VectorFlow, flow=partial(ResidualFlow, net=partial(LipschitzMLP, width=12), layers=2)),
     "tarflow": partial(TarFlow, net=partial(PatchTransformer, width=8, layers=1, heads=2), layers=2),
 }
 

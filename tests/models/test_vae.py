@@ -7,15 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gen.bijections.architectures import (
-    AutoregressiveStack,
-    PlanarStack,
-    RadialStack,
-    SylvesterStack,
-    VectorRealNVP,
-)
-from lightning_gen.bijections.sylvester import Householder, Triangular
-from lightning_gen.bijections.univariate import RationalQuadratic
+from lightning_gen.bijections.maf import MaskedAutoregressiveFlow
+from lightning_gen.bijections.neural_spline import RationalQuadratic
+from lightning_gen.bijections.planar import PlanarFlow, RadialFlow
+from lightning_gen.bijections.realnvp import VectorRealNVP
+from lightning_gen.bijections.sylvester import Householder, SylvesterFlow, Triangular
 from lightning_gen.distributions.likelihoods import DiscretizedGaussian
 from lightning_gen.distributions.posteriors import FlowPosterior, GaussianPosterior, gaussian_log_prob
 from lightning_gen.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
@@ -38,13 +34,13 @@ from lightning_gen.nets.vae.ladder import Ladder
 from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
 
 MLP, MASKED = partial(MLPConditioner, width=16), partial(MADE, width=16)
-IAF = partial(AutoregressiveStack, net=MASKED)
+IAF = partial(MaskedAutoregressiveFlow, net=MASKED)
 FLOWS = {
-    "planar": partial(PlanarStack, layers=2),
-    "radial": partial(RadialStack, layers=2),
-    "sylvester, orthogonal": partial(SylvesterStack, layers=2),
-    "sylvester, householder": partial(SylvesterStack, layers=2, basis=Householder),
-    "sylvester, triangular": partial(SylvesterStack, layers=2, basis=Triangular),
+    "planar": partial(PlanarFlow, layers=2),
+    "radial": partial(RadialFlow, layers=2),
+    "sylvester, orthogonal": partial(SylvesterFlow, layers=2),
+    "sylvester, householder": partial(SylvesterFlow, layers=2, basis=Householder),
+    "sylvester, triangular": partial(SylvesterFlow, layers=2, basis=Triangular),
     "iaf": IAF,
     "coupling": partial(VectorRealNVP, conditioner=MLP),
     "spline": partial(VectorRealNVP, conditioner=MLP, univariate=RationalQuadratic),
@@ -321,7 +317,7 @@ def test_warm_up_follows_the_images_seen():
         (lambda: _vae(prior=PRIORS["vamp"], condition=Label), "VampPrior wants a model without condition"),
         (lambda: _vae(prior=partial(MixturePrior, components=0)), "prior.components is 0: want 1 or more"),
         (lambda: _vae(posterior=POSTERIORS["coupling"], latent_dim=1), "a coupling wants 2 or more"),
-        (lambda: PlanarStack(2, 2, layers=0), "flow.layers is 0: want 1 or more"),
+        (lambda: PlanarFlow(2, 2, layers=0), "flow.layers is 0: want 1 or more"),
         (lambda: MADE(2, 0, 4, layers=0), "net.layers is 0: want 1 or more"),
         (lambda: Householder(2, 0, reflections=0), "basis.reflections is 0: want 1 or more"),
         (lambda: ResidualEncoder(SPEC, blocks=0), "blocks is 0: want 1 or more"),

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.errors import UserError, check_counts
+from lightning_gen.images import ImageSpec
 
-__all__ = ["FactorOut", "Flatten", "Interleave", "Squeeze"]
+__all__ = ["FactorOut", "Flatten", "Interleave", "Squeeze", "count_scales"]
 
 
 def _no_change(x: Tensor) -> Tensor:
@@ -80,3 +82,19 @@ class Interleave(Bijection):
         x = torch.empty_like(z)
         x[:, 0::2], x[:, 1::2] = z[:, :even], z[:, even:]
         return x
+
+
+def count_scales(spec: ImageSpec, most: int) -> int:
+    """Count how often the sides of `spec` can be halved: once, and on while they stay even with 4 pixels or more, at
+    most `most` times.
+
+    Raises:
+        UserError: a side is odd, or `most` is below 1.
+    """
+    check_counts("bijection", scales=most)
+    if any(n % 2 for n in spec.shape[1:]):
+        raise UserError(f"data has {spec.height}x{spec.width} pixels: a multi-scale flow wants even sides")
+    possible = 1
+    while possible < most and all(n % 2 ** (possible + 1) == 0 and n > 2 ** (possible + 1) for n in spec.shape[1:]):
+        possible += 1
+    return possible

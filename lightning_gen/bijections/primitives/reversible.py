@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection, Compose
-from lightning_gen.bijections.linear import BatchNorm
+from lightning_gen.bijections.primitives.linear import BatchNorm
 from lightning_gen.errors import UserError
 
 __all__ = ["Reversible", "Stored"]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection
-from lightning_gen.bijections.univariate import Univariate
+from lightning_gen.bijections.primitives.univariate import Univariate
 
 __all__ = ["Inverted", "MaskedAutoregressive", "Reverse", "SequentialNet"]
 

@@ -6,12 +6,15 @@ from typing import cast, final
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from lightning_gen.bijections.autoregressive import SequentialNet
-from lightning_gen.bijections.base import Bijection
-from lightning_gen.bijections.univariate import Univariate
+from lightning_gen.bijections.base import Bijection, Compose, layer_range
+from lightning_gen.bijections.primitives.autoregressive import Reverse, SequentialNet
+from lightning_gen.bijections.primitives.elementwise import Logit
+from lightning_gen.bijections.primitives.multiscale import Flatten
+from lightning_gen.bijections.primitives.univariate import Affine, Univariate
 from lightning_gen.errors import UserError
+from lightning_gen.images import ImageSpec
 
-__all__ = ["AutoregressivePatches", "PatchNet", "Patches"]
+__all__ = ["AutoregressivePatches", "PatchNet", "Patches", "TarFlow"]
 
 #: called with (patches, values of a patch, length of the context, parameters per patch)
 PatchNet = Callable[[int, int, int, int], nn.Module]
@@ -66,3 +69,43 @@ class AutoregressivePatches(Bijection):
             return self.univariate.inverse(z[:, n : n + 1].mT, raw.to(z.dtype).mT).mT
 
         return self.net.decode_sequentially(len(z), choose, context)
+
+
+@final
+class TarFlow(Compose):
+    """Autoregressive maps over patches by transformers, the order reversed between them (Zhai et al. 2025).
+    The logit in front is ours; the paper feeds pixels and noise as they are.
+
+    Args:
+        spec: of the images.
+        context_dim: K; 0: no context.
+        net: see `lightning_gen.bijections.tarflow.PatchNet`.
+        univariate: makes the map of an element.
+        patch: side of a patch; divides the sides of the image.
+        layers: number of maps, 1 or more.
+        alpha: of the logit in front.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        context_dim: int,
+        net: PatchNet,
+        univariate: Callable[[], Univariate] = Affine,
+        patch: int = 2,
+        layers: int = 4,
+        alpha: float = 0.05,
+    ) -> None:
+        patches = Patches(spec.shape, patch)
+        values = spec.channels * patch**2
+        count = spec.dims // values
+
+        def layer() -> Bijection:
+            map_ = univariate()
+            return AutoregressivePatches(net(count, values, context_dim, map_.parameters_per_element * values), map_)
+
+        stack = [(layer(), Reverse()) for _ in layer_range(layers)]
+        super().__init__(Logit(alpha), patches, *(part for pair in stack for part in pair), Flatten((count, values)))

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
-from lightning_gen.bijections.amortised import increasing_root
-from lightning_gen.bijections.univariate import Univariate
+from lightning_gen.bijections.primitives.amortised import increasing_root
+from lightning_gen.bijections.primitives.univariate import Univariate
 from lightning_gen.errors import check_counts
 
 __all__ = ["MixtureOfLogistics"]
