@@ -36,9 +36,9 @@ _DCGAN32 += ["--data.init_args.batch_size", "32", "--run.ema", "0.995"]
 QUESTIONS: dict[str, tuple[list[str], int, dict[str, Any]]] = {
     "gan_dcgan32": (_DCGAN32, 1, {"net": "DCGAN, width 32", "images": "32x32x3", "batch": 32}),
     "gan_fast": (
-        [*_DCGAN32, "--model.init_args.reuse_fakes", "true", "--run.channels_last", "true"],
+        [*_DCGAN32, "--model.init_args.training.share_fakes", "true", "--run.channels_last", "true"],
         1,
-        {"net": "DCGAN, width 32", "images": "32x32x3", "batch": 32, "reuse_fakes": True, "channels_last": True},
+        {"net": "DCGAN, width 32", "images": "32x32x3", "batch": 32, "share_fakes": True, "channels_last": True},
     ),
     "gan_tiny": (
         ["--config", "benchmarks/gan_health/ring.yaml", "--run.health_every", "3200"],
@@ -108,7 +108,7 @@ def _loop(module: Any, step: Step, batches: Any, steps: int) -> Callable[[], Non
     copies = [copy.deepcopy(network) for network in (module.generator, module.discriminator)]
     networks = [network.to(memory_format=torch.contiguous_format) for network in copies]
     optimizers = [
-        module.generator_optimizer(networks[0].parameters()),
+        module.training_plan.generator_optimizer(networks[0].parameters()),
         module.discriminator_optimizer(networks[1].parameters()),
     ]
 
@@ -157,7 +157,7 @@ class _Bare(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator, self.discriminator = copy.deepcopy(module.generator), copy.deepcopy(module.discriminator)
-        self.factories = module.generator_optimizer, module.discriminator_optimizer
+        self.factories = module.training_plan.generator_optimizer, module.training_plan.discriminator_optimizer
         self.levels, self.latent_dim = module.spec.levels, module.latent_dim
 
     def configure_optimizers(self) -> Any:

@@ -81,7 +81,7 @@ def _plain(networks: Networks, real: Tensor) -> Callable[[], None]:
 
 
 def _fast(networks: Networks, real: Tensor) -> Callable[[], None]:
-    """What ``reuse_fakes``, ``channels_last`` and the frozen opponent make of it."""
+    """What ``share_fakes``, ``channels_last`` and the frozen opponent make of it."""
     generator, discriminator = (network.to(memory_format=torch.channels_last) for network in networks)
     ascend, descend = _adam(generator), _adam(discriminator)
     real = real.contiguous(memory_format=torch.channels_last)

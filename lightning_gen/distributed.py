@@ -71,15 +71,17 @@ def from_first_process(value: Tensor) -> Tensor:
 
 
 def average_tensors(tensors: list[Tensor]) -> None:
-    """Replace each tensor by its mean over processes, in place, in one message; nothing for one process."""
+    """Replace each tensor by its mean over processes, in place, in one message per dtype; nothing for one process."""
     world = rank_and_world()[1]
-    if world == 1 or not tensors:
+    if world == 1:
         return
-    flat = torch.cat([t.flatten() for t in tensors])
-    dist.all_reduce(flat)
-    flat /= world
-    for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-        tensor.copy_(mean.view_as(tensor))
+    for dtype in dict.fromkeys(t.dtype for t in tensors):  # in one order on every process
+        same = [t for t in tensors if t.dtype == dtype]
+        flat = torch.cat([t.flatten() for t in same])
+        dist.all_reduce(flat)
+        flat /= world
+        for tensor, mean in zip(same, flat.split([t.numel() for t in same]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
 
 
 def average_gradients(network: nn.Module) -> None:

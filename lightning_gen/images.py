@@ -7,12 +7,24 @@ Images travel as uint8 (B, C, H, W) with values 0..levels-1. Three scalings exis
     display  0..255    what people see
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from lightning_gen.errors import UserError
 
-__all__ = ["ImageSpec", "draw_density", "from_signed", "from_unit", "grid", "to_display", "to_signed", "to_unit"]
+__all__ = [
+    "ImageSpec",
+    "as_pictures",
+    "draw_density",
+    "from_signed",
+    "from_unit",
+    "grid",
+    "to_display",
+    "to_signed",
+    "to_unit",
+]
 
 
 class ImageSpec:
@@ -26,23 +38,41 @@ class ImageSpec:
             when this is the true number (17 for the 8x8 digits, 2 for binarised pictures).
         classes: number of classes of `label`, 0 where the set has none.
         attributes: length A of the `attributes` vector, 0 where the set has none.
+        source: spec of the image that this one is made from, such as a label map or a smaller picture; None where the
+            set has none.
+        text: whether captions come with the images.
     """
 
     # Neither a dataclass nor @final: the configuration library takes those apart into required arguments.
     def __init__(
-        self, channels: int, height: int, width: int, levels: int = 256, classes: int = 0, attributes: int = 0
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        levels: int = 256,
+        classes: int = 0,
+        attributes: int = 0,
+        source: "ImageSpec | None" = None,
+        text: bool = False,
     ) -> None:
         self.channels, self.height, self.width = channels, height, width
         self.levels, self.classes, self.attributes = levels, classes, attributes
+        self.source, self.text = source, text
         for name in ("channels", "height", "width"):
             if getattr(self, name) < 1:
                 raise UserError(f"spec.{name} is {getattr(self, name)}: want at least 1")
         if not 2 <= levels <= 256:
             raise UserError(f"spec.levels is {levels}: want 2 to 256 (uint8 pixels)")
 
-    def as_dict(self) -> dict[str, int]:
-        """Plain values, from which ``ImageSpec(**values)`` is the same spec."""
-        return dict(vars(self))
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, from which `from_dict` makes the same spec."""
+        return {key: value.as_dict() if isinstance(value, ImageSpec) else value for key, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ImageSpec":
+        """The inverse of `as_dict`."""
+        source = values.get("source")
+        return cls(**{**values, "source": cls.from_dict(source) if isinstance(source, dict) else source})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ImageSpec) and vars(self) == vars(other)
@@ -51,7 +81,8 @@ class ImageSpec:
         return hash(tuple(vars(self).values()))
 
     def __repr__(self) -> str:
-        return f"ImageSpec({', '.join(f'{key}={value}' for key, value in vars(self).items())})"
+        told = {key: value for key, value in vars(self).items() if value is not None and value is not False}
+        return f"ImageSpec({', '.join(f'{key}={value!r}' for key, value in told.items())})"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -63,9 +94,16 @@ class ImageSpec:
         """C*H*W, the number that bits/dim divides by."""
         return self.channels * self.height * self.width
 
+    def alone(self) -> "ImageSpec":
+        """The same image without what comes with it, a source or captions."""
+        return ImageSpec(*self.shape, self.levels, self.classes, self.attributes)
+
     def fits(self, other: "ImageSpec") -> bool:
-        """Whether images of one are images of the other: the same shape and levels."""
-        return (self.shape, self.levels) == (other.shape, other.levels)
+        """Whether images of one are images of the other: equal shape and levels, made from the same kind of source."""
+        if (self.source is None) != (other.source is None):
+            return False
+        same_source = self.source is None or other.source is None or self.source.fits(other.source)
+        return same_source and (self.shape, self.levels) == (other.shape, other.levels)
 
     def check(self, image: Tensor) -> None:
         """Raise where `image` is not uint8 (B, C, H, W) of this spec: a range mix-up becomes an error here."""
@@ -103,6 +141,30 @@ def to_display(image: Tensor, levels: int) -> Tensor:
     if levels == 256:
         return image
     return (image.float() * (255.0 / (levels - 1))).round().to(torch.uint8)
+
+
+def as_pictures(image: Tensor, levels: int, size: tuple[int, int]) -> Tensor:
+    """Make images of any number of channels comparable side by side.
+
+    Args:
+        image: uint8 (B, C, h, w). One channel is grey, three are colours; any other number is shown by which channel is
+            the largest (a label map as one-hot channels), in shades of grey.
+        levels: of the image.
+        size: (H, W) to enlarge or shrink to, by the nearest pixel.
+
+    Returns:
+        uint8 (B, 3, H, W), values 0..255.
+    """
+    channels = image.shape[1]
+    if channels in (1, 3):
+        shown = to_display(image, levels)
+    else:
+        shades = torch.linspace(0, 255, channels, device=image.device).round().to(torch.uint8)
+        shown = shades[image.argmax(1, keepdim=True)]  # (B, 1, h, w)
+    rows, columns = (
+        torch.arange(new, device=image.device) * old // new for new, old in zip(size, shown.shape[2:], strict=True)
+    )
+    return shown[:, :, rows[:, None], columns].expand(-1, 3, -1, -1)
 
 
 def grid(image: Tensor, levels: int, columns: int = 8, cell: int = 64, gap: int = 2) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from lightning_gen.config.cli import COMMANDS, main
 from lightning_gen.config.loading import load_module
 from lightning_gen.contracts import AdversarialModule, GenerativeModule, LikelihoodModule
+from lightning_gen.contracts.alternation import weighted_sum
 from lightning_gen.training.callbacks.record import SampleGrids
 from lightning_gen.training.fit import build
 from lightning_gen.training.fit import main as fit
@@ -69,12 +70,16 @@ def _samples_agree(a: GenerativeModule, b: GenerativeModule) -> None:
     assert torch.equal(first, second)
 
 
+def _both(module: AdversarialModule):
+    return module.generator_losses, module.discriminator_losses
+
+
 def _every_parameter_gets_a_gradient(config: Path) -> None:
     cli = build(["-c", str(config), *QUIET])
     cli.model.trainer = cli.trainer
     batch = next(iter(cli.datamodule.batches("train", 16)))
     if isinstance(cli.model, AdversarialModule):
-        (cli.model.generator_loss(batch) + cli.model.discriminator_loss(batch)).backward()
+        sum(weighted_sum(losses(batch), {})[0] for losses in _both(cli.model)).backward()
     elif isinstance(cli.model, LikelihoodModule):
         for p in cli.model.parameters():  # heads that start at zero hide their conditioner
             torch.nn.init.normal_(p, 0.0, 0.05)

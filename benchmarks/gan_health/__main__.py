@@ -60,7 +60,7 @@ CASES = {
             *(_GAME, f"{_LOSSES}adversarial.Wasserstein", _D_RATE, "0.005"),
             *(_PENALTIES, f"[{{class_path: {_LOSSES}penalties.GradientPenalty, init_args: {{weight: 1.0}}}}]"),
             *(f"{_MODEL}discriminator_optimizer.init_args.betas", "[0.0, 0.9]"),
-            *(f"{_MODEL}generator_optimizer.init_args.betas", "[0.0, 0.9]"),
+            *(f"{_MODEL}training.generator_optimizer.init_args.betas", "[0.0, 0.9]"),
             *(f"{_MODEL}schedule", "{class_path: lightning_gen.schedules.LinearDecay, init_args: {end: 51200}}"),
         ],
     ),

@@ -20,15 +20,18 @@ same dict without ``image``.
 """
 
 from lightning_gen.contracts.adversarial import AdversarialModule
+from lightning_gen.contracts.alternation import AdversarialTraining, Losses, Phase, PlayerName
 from lightning_gen.contracts.data import ImageData, Split
 from lightning_gen.contracts.generation import CompletionModule, GenerativeModule, NoiseModule, Place, SequentialModule
 from lightning_gen.contracts.latent import BitsBackModule, LatentModule, ReconstructionModule, StochasticLatentModule
 from lightning_gen.contracts.likelihood import Bound, LikelihoodModule, VariationalModule
 from lightning_gen.contracts.module import ImageModule, OptimizerFactory, PictureLogger
-from lightning_gen.contracts.translation import TranslationModule
+from lightning_gen.contracts.translation import BackTranslationModule, TranslationModule
 
 __all__ = [
     "AdversarialModule",
+    "AdversarialTraining",
+    "BackTranslationModule",
     "BitsBackModule",
     "Bound",
     "CompletionModule",
@@ -37,10 +40,13 @@ __all__ = [
     "ImageModule",
     "LatentModule",
     "LikelihoodModule",
+    "Losses",
     "NoiseModule",
     "OptimizerFactory",
+    "Phase",
     "PictureLogger",
     "Place",
+    "PlayerName",
     "ReconstructionModule",
     "SequentialModule",
     "Split",

@@ -1,221 +1,249 @@
-"""Alternating optimisation of a generator against a discriminator: the only manual optimisation in the project."""
+"""Alternating optimisation of two players: the only manual optimisation in the project."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, final
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, final
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_gen.batches import Batch
-from lightning_gen.contracts.generation import GenerativeModule
-from lightning_gen.contracts.module import OptimizerFactory
-from lightning_gen.errors import UserError, check_counts
+from lightning_gen.contracts.alternation import AdversarialTraining, Losses, Phase, PlayerName, frozen, weighted_sum
+from lightning_gen.contracts.module import ImageModule
+from lightning_gen.distributed import average_gradients, average_tensors
+from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.schedules import Ramp, Schedule
 
 __all__ = ["AdversarialModule"]
 
 
-class AdversarialModule(GenerativeModule):
-    """Alternating optimisation of a generator against a discriminator: Goodfellow et al. 2014, Algorithm 1.
+class AdversarialModule(ImageModule):
+    """How one trains against an opponent, not what one can do (Goodfellow et al. 2014, Algorithm 1): a model adds
+    `GenerativeModule`, `TranslationModule` or another capability.
 
-    A subclass sets `generator` and `discriminator` (or critic), says how fakes are made, and defines both losses.
-    Everything that Lightning leaves to manual optimisation is owned here: the frozen opponent, critic steps, clipping,
-    accumulation, the schedule, the reuse of fakes, and the average of gradients over processes.
+    A subclass sets `generator` and `discriminator`, each one network or a `torch.nn.ModuleDict` of several. It says how
+    fakes are made, and names the losses of both players. Everything that Lightning leaves to manual optimisation is
+    owned here: who moves, the frozen opponent, phases, clipping, accumulation, the schedule, shared fakes, and the
+    average of gradients over processes.
+
+    State that must survive a resume belongs into the module's own state (`torch.nn.Module.get_extra_state` or buffers),
+    or into `process_state` where every process has its own, such as a pool of images.
 
     Args:
         spec: see `ImageModule`.
-        generator_optimizer: called with the generator's parameters.
-        discriminator_optimizer: called with the discriminator's parameters.
-        schedule: see `ImageModule`; applies to both optimizers.
-        critic_steps: discriminator steps, each on its own batch, per generator step (k in Algorithm 1), 1 or more.
-        accumulate: batches whose gradients are averaged before each optimizer step, 1 or more.
-        clip: largest gradient norm of each network (None: no clipping).
-        reuse_fakes: make images once for both players where both learn on a batch: one pass of the generator less.
-            Algorithm 1 draws fresh ones for each; the generator's gradient is of the same kind, with the noise that
-            the discriminator has just seen.
-        beta2: a ramp for the second beta of both Adams (R3GAN); None: as the optimizers say.
+        training: how the players learn.
     """
 
     generator: nn.Module
     discriminator: nn.Module
-    #: what the generator made of this batch for both players, under `reuse_fakes`
-    _held: Any = None
+    #: who moves first in a batch
+    order: ClassVar[tuple[PlayerName, PlayerName]] = ("discriminator", "generator")
+    #: every loss that the generator may have, with the algorithm's own weight
+    generator_weights: ClassVar[Mapping[str, float]] = {"adversarial": 1.0}
+    #: the same for the discriminator; a loss that is not named here has weight 1
+    discriminator_weights: ClassVar[Mapping[str, float]] = {}
 
-    def __init__(
-        self,
-        spec: ImageSpec,
-        generator_optimizer: OptimizerFactory,
-        discriminator_optimizer: OptimizerFactory,
-        schedule: Schedule | None = None,
-        critic_steps: int = 1,
-        accumulate: int = 1,
-        clip: float | None = None,
-        reuse_fakes: bool = False,
-        beta2: Ramp | None = None,
-    ) -> None:
-        check_counts("model", critic_steps=critic_steps, accumulate=accumulate)
-        if clip is not None and clip <= 0:
-            raise UserError(f"model.clip is {clip}: want above 0, or nothing")
-        super().__init__(spec, schedule)
-        self.reuse_fakes, self.beta2 = reuse_fakes, beta2
+    def __init__(self, spec: ImageSpec, training: AdversarialTraining) -> None:
+        super().__init__(spec, training.schedule)
+        training.check_weights(list(self.generator_weights))
         self.automatic_optimization = False
-        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
-        self.critic_steps, self.accumulate, self.clip = critic_steps, accumulate, clip
-        self.batches_seen = 0  # not batch_idx: the count of critic steps must not start anew with each epoch
-        #: what the newest batch showed, detached, for those who watch: scalars ``loss_d`` and ``loss_g``; logits
-        #: ``real`` and ``fake``, higher for images that look real, where the subclass puts them there
+        self.training_plan = training
+        self.batches_seen = 0
+        #: main optimizer steps of each player since the beginning of the run
+        self.steps_made: dict[PlayerName, int] = {"generator": 0, "discriminator": 0}
+        #: each loss of the latest batch, scalars without a gradient: ``loss_d``, ``loss_g``, and their named parts
         self.latest_losses: dict[str, Tensor] = {}
+        #: logits of the latest batch by name, of any shape: ``real``, ``fake``; higher for images that look real
+        self.latest_logits: dict[str, Tensor] = {}
+        self._shared_fakes: Any = None
 
     @abstractmethod
     def make_fakes(self, batch: Batch) -> Any:
         """What the generator makes for a batch, with its graph."""
 
+    @abstractmethod
+    def discriminator_losses(self, batch: Batch) -> Losses:
+        """Scalars that the discriminator minimises, by name; the generator is frozen while they are computed. Fakes are
+        from `fakes`, and must be detached."""
+
+    @abstractmethod
+    def generator_losses(self, batch: Batch) -> Losses:
+        """Scalars that the generator minimises, by name, all named in `generator_weights`; the discriminator is frozen
+        while they are computed."""
+
+    def regularization(self, player: PlayerName, batch: Batch) -> Losses:
+        """Scalars that `player` minimises in an optimizer step of their own after its main one (Karras et al. 2020,
+        Appendix B); empty where none is due. `steps_made` already counts the main step."""
+        return {}
+
+    def after_step(self, player: PlayerName) -> None:
+        """Called after each optimizer step of `player`: the place of weight clipping."""
+
     @final
     def fakes(self, batch: Batch) -> Any:
-        """The fakes that a loss looks at: those held for both players, else fresh ones."""
-        return self.make_fakes(batch) if self._held is None else self._held
+        """Return the fakes that both players share in this batch, else fresh ones."""
+        return self.make_fakes(batch) if self._shared_fakes is None else self._shared_fakes
 
-    @abstractmethod
-    def discriminator_loss(self, batch: Batch) -> Tensor:
-        """Scalar that the discriminator minimises; the generator is frozen while it is computed, and fakes that are
-        held must be detached."""
+    @property
+    def phase(self) -> Phase:
+        """The phase that the present batch belongs to."""
+        return self.training_plan.phase(self.images_seen)
 
-    @abstractmethod
-    def generator_loss(self, batch: Batch) -> Tensor:
-        """Scalar that the generator minimises; the discriminator is frozen while it is computed."""
-
-    def constrain(self) -> None:
-        """Called after each step of the discriminator: the place of weight clipping."""
+    @property
+    def players(self) -> dict[PlayerName, nn.Module]:
+        """Both players by name."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
 
     @property
     def accumulating(self) -> bool:
-        return self.batches_seen % self.accumulate != 0
-
-    @property
-    def discriminator_steps(self) -> int:
-        """Steps that the discriminator has made before this batch."""
-        return max(0, self.batches_seen - 1) // self.accumulate
+        return self.batches_seen % self.training_plan.accumulate != 0
 
     @property
     def ema_network(self) -> nn.Module:
         return self.generator
 
-    @final
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        self.apply_schedule()
-        generator_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
-        self._apply_beta2()
-        self.batches_seen += 1
-        # The generator learns on the last `accumulate` batches of every `critic_steps` discriminator steps.
-        turn = self.discriminator_steps % self.critic_steps == self.critic_steps - 1
-        self._held = self.make_fakes(batch) if turn and self.reuse_fakes else None
-
-        with _frozen(generator_optimizer):
-            loss = self.discriminator_loss(batch)
-            if self._descend(loss, self.discriminator, discriminator_optimizer):
-                self.constrain()
-        self.latest_losses["loss_d"] = loss.detach()
-
-        if turn:
-            with _frozen(discriminator_optimizer):
-                loss = self.generator_loss(batch)
-                self._descend(loss, self.generator, generator_optimizer)
-            self.latest_losses["loss_g"] = loss.detach()
-        self._held = None
-        self._average_buffers()
-        self.count(batch)
-
     @property
     def steps(self) -> int:
-        """Batches: Lightning counts an optimizer step of each player, of which there may be none, one or two in one."""
+        """Batches: Lightning counts an optimizer step of each player, of which a batch may have none or several."""
         return self.batches_seen
 
     @property
     def losses(self) -> dict[str, Tensor]:
-        """The newest loss of each player; none of the generator's before its first turn."""
-        return {name: self.latest_losses[name] for name in ("loss_d", "loss_g") if name in self.latest_losses}
+        return dict(self.latest_losses)
 
-    def _apply_beta2(self) -> None:
-        if self.beta2 is None:
-            return
-        value = self.beta2.value(self.images_seen)
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                if "betas" not in group:
-                    raise UserError(f"model.beta2 is a ramp, {type(optimizer).__name__} has no beta2: want Adam")
-                group["betas"] = (group["betas"][0], value)
+    @final
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        self.apply_schedule()
+        self._apply_beta2()
+        self.batches_seen += 1
+        phase = self.phase
+        moves = {"discriminator": min(1, phase.discriminator_steps), "generator": self._generator_moves(phase)}
+        turn = moves["generator"] > 0
+        self._shared_fakes = self.make_fakes(batch) if turn and self.training_plan.share_fakes else None
+        for player in self.order:
+            for step in range(moves[player]):
+                if step:  # the generator has moved: what it made before is stale
+                    self._shared_fakes = None
+                self._learn(player, batch, phase)
+        self._shared_fakes = None
+        self._average_buffers()
+        self.count(batch)
 
-    def _descend(self, loss: Tensor, network: nn.Module, optimizer: Any) -> bool:
-        """One backward pass; where the accumulation is full, one optimizer step of `network`. Whether it was."""
+    def _generator_moves(self, phase: Phase) -> int:
+        """Steps of the generator in this batch: it learns on the last of every `discriminator_steps` steps of its
+        opponent, on all batches of an accumulation."""
+        every = max(1, phase.discriminator_steps)
+        return phase.generator_steps if self.steps_made["discriminator"] % every == every - 1 else 0
+
+    def _learn(self, player: PlayerName, batch: Batch, phase: Phase) -> None:
+        """One main step of `player`, and one for its regularization where that is due."""
+        opponent = self.generator if player == "discriminator" else self.discriminator
+        weights: Mapping[str, float] = self.discriminator_weights
+        if player == "generator":
+            weights = {**self.generator_weights, **phase.weights}
+        with frozen(opponent):
+            losses = self.discriminator_losses(batch) if player == "discriminator" else self.generator_losses(batch)
+            loss, parts = weighted_sum(losses, weights)
+            self._note(player, loss, parts)
+            accumulate = self.training_plan.accumulate
+            self._backward(loss if accumulate == 1 else loss / accumulate)
+            if self.accumulating:
+                return
+            self._step(player)
+            self.steps_made[player] += 1
+            terms = self.regularization(player, batch)
+            if terms:
+                loss, parts = weighted_sum(terms, {})
+                self.latest_losses |= {f"{player[0]}/{name}": value for name, value in parts.items()}
+                self._backward(loss)
+                self._step(player)
+        self.after_step(player)
+
+    def _note(self, player: PlayerName, loss: Tensor, parts: dict[str, Tensor]) -> None:
+        self.latest_losses[f"loss_{player[0]}"] = loss.detach()
+        if len(parts) > 1:  # a single part is the loss itself
+            self.latest_losses |= {f"{player[0]}/{name}": value for name, value in parts.items()}
+
+    def _backward(self, loss: Tensor) -> None:
         with self._unsynchronised():
-            self.manual_backward(loss if self.accumulate == 1 else loss / self.accumulate)
-        if self.accumulating:
-            return False
-        self._average_gradients(network)
-        optimizer.step()
-        for group in optimizer.param_groups:  # what `zero_grad` does, without an entry in the trace of a profiler
-            for p in group["params"]:
-                p.grad = None
-        return True
+            self.manual_backward(loss)
 
-    def _unsynchronised(self) -> AbstractContextManager[None]:
-        # DDP's reducer waits for a gradient of every parameter of the module, but each of our two backward passes
-        # reaches one network only, so under plain `ddp` it would stop. We average the gradients ourselves.
-        model = self.trainer.model
-        return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
+    def _step(self, player: PlayerName) -> None:
+        average_gradients(self.players[player])
+        for optimizer in self.optimizers_of(player):
+            optimizer.step()
+            optimizer.zero_grad()
 
-    def _average_gradients(self, network: nn.Module) -> None:
-        if self.trainer.world_size == 1:
-            return
-        gradients = [p.grad for p in network.parameters() if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients])
-        torch.distributed.all_reduce(flat)
-        flat /= self.trainer.world_size
-        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+    def optimizers_of(self, player: PlayerName) -> list[Any]:
+        """The optimizers of `player`, in the order of its networks."""
+        split = self._optimizer_count("generator")
+        found: list[Any] = self.optimizers()  # type: ignore[attr-defined,assignment]
+        return found[:split] if player == "generator" else found[split:]
 
-    def _average_buffers(self) -> None:
-        # Under manual optimisation DDP leaves buffers alone: statistics of batch norm would drift apart.
-        if self.trainer.world_size > 1:
-            for buffer in (b for b in self.buffers() if b.is_floating_point() and b.numel()):
-                torch.distributed.all_reduce(buffer)
-                buffer /= self.trainer.world_size
+    def player_of(self, optimizer: Optimizer) -> PlayerName:
+        """Whose optimizer this is, as Lightning's hooks give it."""
+        index = next(i for i, own in enumerate(self.trainer.optimizers) if own is optimizer)
+        return "generator" if index < self._optimizer_count("generator") else "discriminator"
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        # After the precision plugin has unscaled the gradients, so the threshold means the same at every precision.
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip)
+    def _optimizer_count(self, player: PlayerName) -> int:
+        factory = getattr(self.training_plan, f"{player}_optimizer")
+        return len(factory) if isinstance(factory, dict) else 1
 
     @final
     def configure_optimizers(self) -> list[Optimizer]:
         return [
-            self.generator_optimizer(self.generator.parameters()),
-            self.discriminator_optimizer(self.discriminator.parameters()),
+            *_optimizers(self.generator, "generator", self.training_plan.generator_optimizer),
+            *_optimizers(self.discriminator, "discriminator", self.training_plan.discriminator_optimizer),
         ]
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # After the precision plugin has unscaled the gradients, so the threshold means the same at every precision.
+        if self.training_plan.clip is not None:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.training_plan.clip)
+
+    def _apply_beta2(self) -> None:
+        if self.training_plan.beta2 is None:
+            return
+        value = self.training_plan.beta2.value(self.images_seen)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                if "betas" not in group:
+                    name = type(optimizer).__name__
+                    raise UserError(f"model.training.beta2 is a ramp, {name} has no beta2: want Adam")
+                group["betas"] = (group["betas"][0], value)
+
+    def _unsynchronised(self) -> AbstractContextManager[None]:
+        # DDP's reducer waits for a gradient of every parameter of the module, but each of our backward passes
+        # reaches one player only, so under plain `ddp` it would stop. We average the gradients ourselves.
+        model = self.trainer.model
+        return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
+
+    def _average_buffers(self) -> None:
+        # Under manual optimisation DDP leaves buffers alone: statistics of batch norm would drift apart.
+        average_tensors([b for b in self.buffers() if b.is_floating_point() and b.numel()])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["batches_seen"] = self.batches_seen
-        checkpoint["losses"] = self.losses
+        checkpoint["adversarial"] = {
+            "batches_seen": self.batches_seen,
+            "steps_made": dict(self.steps_made),
+            "losses": self.losses,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self.batches_seen = checkpoint["batches_seen"]
-        self.latest_losses |= checkpoint.get("losses", {})
+        state = checkpoint["adversarial"]
+        self.batches_seen, self.steps_made = state["batches_seen"], dict(state["steps_made"])
+        self.latest_losses |= state["losses"]
 
 
-@contextmanager
-def _frozen(optimizer: Any) -> Iterator[None]:
-    """The opponent, by its optimizer: gradients flow through it to its input, but not into its weights."""
-    learning = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-    for p in learning:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in learning:
-            p.requires_grad_(True)
+def _optimizers(network: nn.Module, player: PlayerName, factory: Any) -> list[Optimizer]:
+    if not isinstance(factory, dict):
+        return [factory(network.parameters())]
+    parts = dict(network.named_children()) if isinstance(network, nn.ModuleDict) else {}
+    if parts.keys() != factory.keys():
+        have = ", ".join(parts) or "one network"
+        raise UserError(f"model.training.{player}_optimizer has {', '.join(factory)}: want one for each of {have}")
+    return [factory[name](part.parameters()) for name, part in parts.items()]

@@ -7,6 +7,7 @@ from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch
 from lightning_gen.contracts.module import ImageModule
+from lightning_gen.images import grid
 
 __all__ = ["CompletionModule", "GenerativeModule", "NoiseModule", "Place", "SequentialModule"]
 
@@ -38,6 +39,10 @@ class GenerativeModule(ImageModule):
         Returns:
             uint8 (n, C, H, W), values 0..levels-1.
         """
+
+    def preview(self, batch: Batch, generator: Generator | None = None) -> Tensor | None:
+        """Draw 64 samples as a grid."""
+        return grid(self.sample(64, generator=generator), self.spec.levels)
 
 
 class NoiseModule(ABC):

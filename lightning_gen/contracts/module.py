@@ -21,7 +21,7 @@ __all__ = ["ImageModule", "OptimizerFactory", "PictureLogger"]
 #: types of which no value is a parameter, buffer or module
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 # One value, not a group of arguments: the spec is linked from the data, and a checkpoint stores it as a plain dict.
-register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=lambda value: ImageSpec(**value))
+register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=ImageSpec.from_dict)
 OptimizerFactory = Callable[[Iterable], Optimizer]
 
 
@@ -96,14 +96,29 @@ class ImageModule(LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["images_seen"] = self.images_seen
-        if "hyper_parameters" in checkpoint:
-            checkpoint["hyper_parameters"] = {
-                **checkpoint["hyper_parameters"],
-                "spec": self.spec.as_dict(),
-            }
+        arguments = checkpoint.pop("hyper_parameters", {})
+        if "_class_path" in arguments:  # built by the configuration; a model built in code has objects as arguments
+            checkpoint["hyper_parameters"] = {**arguments, "spec": self.spec.as_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.images_seen = checkpoint["images_seen"]
+
+    def process_state(self) -> dict[str, Any]:
+        """State that differs between processes, such as a pool of past images, as tensors and plain values; each
+        checkpoint keeps that of every process."""
+        return {}
+
+    def load_process_state(self, state: dict[str, Any]) -> None:
+        """Take over what `process_state` gave."""
+
+    def preview(self, batch: Batch, generator: Generator | None = None) -> Tensor | None:
+        """Draw a picture for people of what the model makes: uint8 (H', W', 3), 0..255; None where it makes nothing.
+
+        Args:
+            batch: the first validation images, the same each time, on the module's device.
+            generator: source of all randomness.
+        """
+        return None
 
     def noise(self, *shape: int, generator: Generator | None = None) -> Tensor:
         """Standard normal float32 of `shape` on this module's device; drawn where `generator` lives, the CPU by

@@ -158,7 +158,7 @@ class FileImages(IndexedImages):
         same for a folder and for a zip file of it. A folder of more than 4 GiB counts by names and sizes alone."""
         source, columns, splits = self.catalogue
         levels = {type(self.levels).__name__: vars(self.levels)} if self.levels else {}
-        digest = hashlib.sha256(repr((self.spec, vars(self.frame), levels, self.class_names)).encode())
+        digest = hashlib.sha256(repr((self.spec.alone(), vars(self.frame), levels, self.class_names)).encode())
         marks = list(source.marks())
         for split in sorted(splits):
             order = splits[split]

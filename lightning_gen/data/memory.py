@@ -71,7 +71,7 @@ class MemoryImages(IndexedImages):
 
     @cached_property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr(self.spec).encode())
+        digest = hashlib.sha256(repr(self.spec.alone()).encode())
         for split in sorted(self.splits):
             for key, value in sorted(self.splits[split].items()):
                 digest.update(f"{split}.{key}".encode())

@@ -162,7 +162,7 @@ class Shapes(MemoryImages):
     @property
     def spec(self) -> ImageSpec:
         levels = self.levels.levels if self.levels else 256
-        return ImageSpec(3, self.pixels, self.pixels, levels, classes=len(KINDS), attributes=len(ATTRIBUTES))
+        return ImageSpec(3, self.pixels, self.pixels, levels, classes=len(KINDS), attributes=len(ATTRIBUTES), text=True)
 
     @property
     def name(self) -> str:  # type: ignore[override]

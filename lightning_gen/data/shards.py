@@ -139,7 +139,7 @@ def read_index(root: str) -> Index:
     try:
         splits = {split: [Shard(**shard) for shard in content["splits"][split]] for split in get_args(Split)}
         names = tuple(content["class_names"]), tuple(content["attribute_names"])
-        index = Index(content["name"], content["fingerprint"], ImageSpec(**content["spec"]), *names, splits)
+        index = Index(content["name"], content["fingerprint"], ImageSpec.from_dict(content["spec"]), *names, splits)
     except (KeyError, TypeError) as error:
         raise UserError(f"data.root is {root}, whose index.json is of another kind: {_WANTED}") from error
     if Path(root).is_dir():

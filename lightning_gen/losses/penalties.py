@@ -26,10 +26,13 @@ class StepCount(NamedTuple):
 class Regularizer(ABC):
     """A condition on the discriminator."""
 
+    #: of its curve
+    name: str
+
     @abstractmethod
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
-        """Scalar added to the discriminator's loss; `real` and `fake` are signed images (B, C, H, W) of one
-        dtype, detached."""
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor | None:
+        """Scalar added to the discriminator's loss, None where there is none this time; `real` and `fake` are signed
+        images (B, C, H, W) of one dtype, detached."""
 
     @abstractmethod
     def project(self, network: nn.Module) -> None:
@@ -52,13 +55,15 @@ class WeightClip(Regularizer):
         bound: c of the paper, above 0.
     """
 
+    name = "weight_clip"
+
     def __init__(self, bound: float = 0.01) -> None:
         if bound <= 0:
             raise UserError(f"regularizer.bound is {bound}: want above 0")
         self.bound = bound
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
-        return real.new_zeros(())
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> None:
+        """No term of the loss."""
 
     @torch.no_grad()
     def project(self, network: nn.Module) -> None:
@@ -84,6 +89,8 @@ class GradientPenalty(Penalty):
         weight: lambda of the paper, 0 or more.
     """
 
+    name = "gradient_penalty"
+
     def __init__(self, weight: float = 10.0) -> None:
         _check("weight", weight)
         self.weight = weight
@@ -94,36 +101,52 @@ class GradientPenalty(Penalty):
         return self.weight * (norm - 1.0).square().mean()
 
 
+class _ZeroCentred(Penalty, ABC):
+    """gamma / 2 * E |grad D|^2 on images of one kind.
+
+    Args:
+        gamma: 0 or more, or a ramp over images seen.
+    """
+
+    def __init__(self, gamma: float | Ramp = 10.0) -> None:
+        _check("gamma", gamma)
+        self.gamma = gamma
+
+    @abstractmethod
+    def images(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The images whose gradient counts."""
+
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
+        squared = _squared_norm(critic, self.images(real, fake))  # (B,)
+        return 0.5 * value_at(self.gamma, count.images_seen) * squared.mean()
+
+
 @final
-class R1(Penalty):
+class R1(_ZeroCentred):
     """gamma / 2 * E |grad D(x)|^2 on real images (Mescheder et al. 2018, Eq. 9).
 
     Args:
         gamma: 0 or more, or a ramp over images seen.
     """
 
-    def __init__(self, gamma: float | Ramp = 10.0) -> None:
-        _check("gamma", gamma)
-        self.gamma = gamma
+    name = "r1"
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
-        return 0.5 * value_at(self.gamma, count.images_seen) * _squared_norm(critic, real).mean()
+    def images(self, real: Tensor, fake: Tensor) -> Tensor:
+        return real
 
 
 @final
-class R2(Penalty):
+class R2(_ZeroCentred):
     """gamma / 2 * E |grad D(G(z))|^2 on generated images (Mescheder et al. 2018, Eq. 10).
 
     Args:
         gamma: 0 or more, or a ramp over images seen.
     """
 
-    def __init__(self, gamma: float | Ramp = 10.0) -> None:
-        _check("gamma", gamma)
-        self.gamma = gamma
+    name = "r2"
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
-        return 0.5 * value_at(self.gamma, count.images_seen) * _squared_norm(critic, fake).mean()
+    def images(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake
 
 
 @final
@@ -138,12 +161,13 @@ class Lazy(Regularizer):
 
     def __init__(self, regularizer: Regularizer, every: int = 16) -> None:
         check_counts("regularizer", every=every)
-        self.regularizer, self.every = regularizer, every
+        self.regularizer, self.every, self.name = regularizer, every, regularizer.name
 
-    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
+    def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor | None:
         if count.step % self.every:
-            return real.new_zeros(())
-        return self.every * self.regularizer.penalty(critic, real, fake, count)
+            return None
+        found = self.regularizer.penalty(critic, real, fake, count)
+        return None if found is None else self.every * found
 
     def project(self, network: nn.Module) -> None:
         self.regularizer.project(network)

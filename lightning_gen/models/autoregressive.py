@@ -13,7 +13,7 @@ from lightning_gen.distributions.likelihoods import Categorical, Likelihood, pic
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.inference.particles import Particles
 from lightning_gen.nets.autoregressive.causal import CausalNet
-from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.schedules import Schedule
 
 __all__ = ["Autoregressive"]
@@ -49,6 +49,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         super().__init__(spec, optimizer, schedule)
         self.likelihood = likelihood(spec)
         self.condition = condition(spec)
+        check_vector_only(self.condition, type(self).__name__)
         self.net = net(spec, self.likelihood.channel_parameters, self.condition.features)
 
     @property
@@ -56,7 +57,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         return self.condition.keys
 
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        raw = self.net(to_signed(image, self.spec.levels), self.condition(condition))
+        raw = self.net(to_signed(image, self.spec.levels), self.condition.vector(condition))
         return self.likelihood.log_prob(raw, image).flatten(1).sum(1)
 
     def sample(
@@ -123,7 +124,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         image = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
         signed = to_signed(image, self.spec.levels).to(next(self.parameters()).dtype)
         with torch.inference_mode():  # starts its many small operations sooner than no_grad
-            reader = self.net.reader(signed, self.condition(condition))
+            reader = self.net.reader(signed, self.condition.vector(condition))
             for row in range(self.spec.height):
                 for column in range(self.spec.width):
                     pixel = image[:, :, row : row + 1, column : column + 1]

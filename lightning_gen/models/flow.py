@@ -15,7 +15,7 @@ from lightning_gen.distributions.dequantize import Dequantization, Uniform
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.images import ImageSpec, from_unit, to_unit
 from lightning_gen.inference.langevin import langevin
-from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.schedules import Schedule
 
 __all__ = ["Flow"]
@@ -47,6 +47,7 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
     ) -> None:
         super().__init__(spec, optimizer, schedule)
         self.condition = condition(spec)
+        check_vector_only(self.condition, type(self).__name__)
         self.dequantization = dequantization(spec)
         self.bijection = bijection(spec, self.condition.features)
 
@@ -56,7 +57,7 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
 
     def density(self, x: Tensor, condition: Batch | None = None) -> Tensor:
         """Unit image (B, C, H, W) in [0, 1) -> (B,) nats, the log density of the level-scaled image."""
-        z, log_det = self.bijection(x, self.condition(condition))
+        z, log_det = self.bijection(x, self.condition.vector(condition))
         return gaussian_log_prob(z) + log_det - self.spec.dims * math.log(self.spec.levels)
 
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
@@ -74,17 +75,17 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
         return self.decode(z, self.condition.rows(condition, n, generator))
 
     def encode(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.bijection(to_unit(image, self.spec.levels), self.condition(condition))[0]
+        return self.bijection(to_unit(image, self.spec.levels), self.condition.vector(condition))[0]
 
     def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
-        return from_unit(self.bijection.inverse(z, self.condition(condition)), self.spec.levels)
+        return from_unit(self.bijection.inverse(z, self.condition.vector(condition)), self.spec.levels)
 
     def complete(
         self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None
     ) -> Tensor:
         """By a walk in latent space (see `langevin`), the known pixels foreseen up to the width of a level, or 1/32."""
         condition, levels = self.condition.rows(condition, len(image), generator), self.spec.levels
-        context = self.condition(condition)
+        context = self.condition.vector(condition)
         guess = torch.randint(levels, image.shape, generator=generator, dtype=torch.uint8).to(image)
         begin = self.encode(torch.where(known, image, guess), condition)
         begin = begin * (begin.shape[1] ** 0.5 / begin.norm(dim=1, keepdim=True)).clamp(max=1.0)  # a likely radius

@@ -16,7 +16,7 @@ from lightning_gen.distributions.priors import Prior, Recognition, StandardNorma
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.losses.evidence import Beta, EvidenceLoss
-from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.nets.vae.convolutional import Encoder
 from lightning_gen.schedules import Schedule
 
@@ -60,6 +60,7 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         super().__init__(spec, optimizer, schedule)
         self.latent_dim, self.loss = latent_dim, loss or Beta()
         self.likelihood, self.condition = likelihood(spec), condition(spec)
+        check_vector_only(self.condition, type(self).__name__)
         known = self.condition.features
         self.encoder = encoder(spec)
         self.decoder = decoder(spec, latent_dim + known, self.likelihood.parameters_per_pixel)
@@ -71,7 +72,7 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         return self.condition.keys
 
     def terms(self, image: Tensor, condition: Batch | None = None) -> tuple[Tensor, Tensor]:
-        context = self.condition(condition)
+        context = self.condition.vector(condition)
         z, log_q = self.posterior.rsample(self._features(image, context))
         log_likelihood = self.likelihood.log_prob(self.decoder(_join(z, context)), image).flatten(1).sum(1)
         return log_likelihood, (log_q - self.prior.log_prob(z, context))[:, None]
@@ -93,7 +94,7 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         z = self.draw_prior(n, rows, temperature, generator)
         shape = (n, self.likelihood.draws, *self.spec.shape[1:])
         uniform = self.uniform(*shape, generator=generator)
-        return self.likelihood.sample(self.decoder(_join(z, self.condition(rows))), uniform, temperature)
+        return self.likelihood.sample(self.decoder(_join(z, self.condition.vector(rows))), uniform, temperature)
 
     def draw_prior(
         self,
@@ -102,18 +103,18 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         temperature: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
-        context = self.condition(self.condition.rows(condition, n, generator))
+        context = self.condition.vector(self.condition.rows(condition, n, generator))
         noise = temperature * self.noise(n, self.latent_dim, generator=generator)
         return self.prior.draw(noise, self.uniform(n, generator=generator), context)
 
     def draw_code(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.posterior.rsample(self._features(image, self.condition(condition)))[0]
+        return self.posterior.rsample(self._features(image, self.condition.vector(condition)))[0]
 
     def encode(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.posterior.mean(self._features(image, self.condition(condition)))
+        return self.posterior.mean(self._features(image, self.condition.vector(condition)))
 
     def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.likelihood.mode(self.decoder(_join(z, self.condition(condition))))
+        return self.likelihood.mode(self.decoder(_join(z, self.condition.vector(condition))))
 
     def gaussian_code(self, image: Tensor) -> tuple[Tensor, Tensor]:
         for part, want in (

@@ -13,7 +13,7 @@ from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.nets.autoregressive.causal import CausalNet
-from lightning_gen.nets.condition import Condition, Unconditional
+from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.nets.vae.codebook import Codebook, GridEncoder
 from lightning_gen.schedules import Schedule
 
@@ -62,6 +62,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
         self.encoder = encoder(spec, dim)
         self.decoder = decoder(spec, dim, self.likelihood.parameters_per_pixel)
         self.codebook, self.condition = Codebook(codes, dim), condition(spec)
+        check_vector_only(self.condition, type(self).__name__)
         self.grid = ImageSpec(1, *self.encoder.size, codes)
         self.code_likelihood = Categorical(self.grid)
         shown = ImageSpec(dim, *self.encoder.size, codes)
@@ -73,7 +74,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
 
     def _rate(self, index: Tensor, condition: Batch | None) -> Tensor:
         """(B, h, w) -> -log p(z), nats (B, 1)."""
-        raw = self.prior(self.codebook.look_up(index).detach(), self.condition(condition))
+        raw = self.prior(self.codebook.look_up(index).detach(), self.condition.vector(condition))
         grid = index[:, None].to(torch.uint8)
         return -self.code_likelihood.log_prob(raw, grid).flatten(1).sum(1, keepdim=True)
 
@@ -102,7 +103,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
         temperature: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
-        context = self.condition(self.condition.rows(condition, n, generator))
+        context = self.condition.vector(self.condition.rows(condition, n, generator))
         grid = torch.zeros(n, *self.grid.shape, dtype=torch.uint8, device=self.device)
         uniform = self.uniform(*grid.shape, generator=generator)
         shown = self.codebook.look_up(grid[:, 0])

@@ -1,25 +1,49 @@
-"""What a model is conditioned on, as one vector per image. Chosen by class in YAML; every family reads it the same way:
+"""What a model is conditioned on. Chosen by class in YAML; every family reads it the same way:
 
 self.condition = condition(spec)                              # in the constructor
-context = self.condition(batch)                               # (B, features), or None without a condition
+context = self.condition.vector(batch)                        # (B, features), or None without a condition
 batch = self.condition.rows(condition, n, generator)          # in `sample`: given by the caller, or drawn
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, final
+from collections.abc import Callable, Iterable
+from typing import ClassVar, NamedTuple, final
 
 import torch
 from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch
 from lightning_gen.errors import UserError, check_counts
-from lightning_gen.images import ImageSpec
+from lightning_gen.images import ImageSpec, to_signed
 
-__all__ = ["Attributes", "Condition", "Label", "Unconditional"]
+__all__ = [
+    "Attributes",
+    "Condition",
+    "Conditioning",
+    "ConditioningAugmentation",
+    "Label",
+    "Source",
+    "Unconditional",
+    "check_vector_only",
+]
+
+
+class Conditioning(NamedTuple):
+    """What a condition tells a model of B images.
+
+    Attributes:
+        vector: float (B, `Condition.features`), or None.
+        maps: float (B, `Condition.channels`, h, w), or None.
+        loss: scalar in nats that the generator minimises beside its own, or None.
+    """
+
+    vector: Tensor | None = None
+    maps: Tensor | None = None
+    loss: Tensor | None = None
 
 
 class Condition(nn.Module, ABC):
-    """A batch -> its context.
+    """A batch -> what the model is told of it.
 
     Args:
         spec: of the images.
@@ -27,20 +51,33 @@ class Condition(nn.Module, ABC):
 
     #: keys of the batch that are looked at
     keys: ClassVar[tuple[str, ...]]
-    #: length of the context; 0 where there is none
-    features: int
+    #: length of the vector; 0 where there is none
+    features: int = 0
+    #: channels of the maps; 0 where there are none
+    channels: int = 0
+    #: whether there is a loss in training
+    adds_loss: bool = False
 
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__()
         self.spec = spec
 
     @abstractmethod
-    def forward(self, batch: Batch | None) -> Tensor | None:
-        """-> float (B, features), None where `features` is 0."""
+    def forward(self, batch: Batch | None) -> Conditioning:
+        """Tell of a batch; raise `UserError` where it lacks a key."""
 
     @abstractmethod
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
-        """A batch of n rows without ``image``, drawn where `generator` lives, the CPU by default."""
+        """Draw a batch of n rows without ``image`` where `generator` lives, the CPU by default."""
+
+    def learn(self, batches: Iterable[Batch]) -> None:
+        """Take over what must be known of the training data, such as captions to draw from; called once before
+        training, kept in the checkpoint."""
+
+    @final
+    def vector(self, batch: Batch | None) -> Tensor | None:
+        """float (B, features), None where `features` is 0."""
+        return self(batch).vector
 
     @final
     def rows(self, batch: Batch | None, n: int, generator: Generator | None = None) -> Batch | None:
@@ -59,15 +96,21 @@ class Condition(nn.Module, ABC):
         return batch
 
 
+def check_vector_only(condition: Condition, model: str) -> None:
+    """Raise where `condition` gives maps or a loss, of which `model` would make nothing."""
+    if condition.channels or condition.adds_loss:
+        what = "maps" if condition.channels else "a loss"
+        raise UserError(f"model.condition {type(condition).__name__} gives {what}: {model} wants a vector alone")
+
+
 @final
 class Unconditional(Condition):
     """No condition: labels and attributes of the data are not looked at."""
 
     keys = ()
-    features = 0
 
-    def forward(self, batch: Batch | None) -> Tensor | None:
-        return None
+    def forward(self, batch: Batch | None) -> Conditioning:
+        return Conditioning()
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
         return {}
@@ -95,10 +138,10 @@ class Label(Condition):
         self.features = features
         self.embedding = nn.Embedding(spec.classes, features)
 
-    def forward(self, batch: Batch | None) -> Tensor | None:
+    def forward(self, batch: Batch | None) -> Conditioning:
         if batch is None or "label" not in batch:
             raise UserError("condition lacks label: want one label per image")
-        return self.embedding(batch["label"].to(self.embedding.weight.device))
+        return Conditioning(self.embedding(batch["label"].to(self.embedding.weight.device)))
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
         device = generator.device if generator is not None else "cpu"
@@ -127,11 +170,85 @@ class Attributes(Condition):
         self.features = spec.attributes
         self.register_buffer("place", torch.empty(0), persistent=False)
 
-    def forward(self, batch: Batch | None) -> Tensor | None:
+    def forward(self, batch: Batch | None) -> Conditioning:
         if batch is None or "attributes" not in batch:
             raise UserError("condition lacks attributes: want one row per image")
-        return batch["attributes"].to(self.place)
+        return Conditioning(batch["attributes"].to(self.place))
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
         device = generator.device if generator is not None else "cpu"
         return {"attributes": torch.rand(n, self.features, generator=generator, device=device).to(self.place)}
+
+
+@final
+class Source(Condition):
+    """The source image as signed maps, for models that read maps.
+
+    Args:
+        spec: of the images; with a source.
+
+    Raises:
+        UserError: the images have no source.
+    """
+
+    keys = ("source",)
+    place: Tensor
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__(spec)
+        if spec.source is None:
+            raise UserError("data has no source images: condition Source wants a set of pairs")
+        self.source = spec.source
+        self.channels = spec.source.channels
+        self.register_buffer("place", torch.empty(0), persistent=False)
+
+    def forward(self, batch: Batch | None) -> Conditioning:
+        if batch is None or "source" not in batch:
+            raise UserError("condition lacks source: want one source image per image")
+        return Conditioning(maps=to_signed(batch["source"].to(self.place.device), self.source.levels).to(self.place))
+
+    def draw(self, n: int, generator: Generator | None = None) -> Batch:
+        raise UserError("condition Source cannot be drawn: want source images")
+
+
+@final
+class ConditioningAugmentation(Condition):
+    """c = mu(e) + sigma(e) * noise of another condition's vector e, with KL(N(mu, sigma^2) || N(0, 1)) as a loss
+    (Zhang et al. 2017, Section 3.2). The neighbourhood of each condition is trained too. In eval mode c is mu.
+
+    Args:
+        spec: of the images.
+        condition: called with (spec); gives a vector.
+        features: length of c, 1 or more.
+        weight: of the divergence, 0 or more.
+    """
+
+    keys: tuple[str, ...]  # type: ignore[misc]
+    adds_loss = True
+
+    def __init__(
+        self, spec: ImageSpec, condition: Callable[[ImageSpec], Condition], features: int = 128, weight: float = 1.0
+    ) -> None:
+        super().__init__(spec)
+        check_counts("condition", features=features)
+        if weight < 0:
+            raise UserError(f"condition.weight is {weight}: want 0 or more")
+        self.inner, self.features, self.weight = condition(spec), features, weight
+        check_vector_only(self.inner, "ConditioningAugmentation")
+        if not self.inner.features:
+            raise UserError("condition ConditioningAugmentation has nothing to augment: want e.g. Label")
+        self.keys = self.inner.keys
+        self.moments = nn.Linear(self.inner.features, 2 * features)
+
+    def forward(self, batch: Batch | None) -> Conditioning:
+        mean, log_sigma = self.moments(self.inner.vector(batch)).chunk(2, 1)  # (B, features) each
+        if not self.training:
+            return Conditioning(mean)
+        kl = 0.5 * (mean.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum(1).mean()
+        return Conditioning(mean + log_sigma.exp() * torch.randn_like(mean), loss=self.weight * kl)
+
+    def draw(self, n: int, generator: Generator | None = None) -> Batch:
+        return self.inner.draw(n, generator)
+
+    def learn(self, batches: Iterable[Batch]) -> None:
+        self.inner.learn(batches)

@@ -129,6 +129,7 @@ class Checkpoints(Watcher, Checkpoint):
         waiting = pl_module.named_parameters() if pl_module.accumulating else ()
         own = {
             "random": random_state(),
+            "module": pl_module.process_state(),
             "loader": loop["state_dict"].get("combined_loader", []),
             "gradients": {name: gathered(p.grad).cpu() for name, p in waiting if p.grad is not None},
         }
@@ -143,6 +144,8 @@ class Checkpoints(Watcher, Checkpoint):
         if trainer.global_rank < len(checkpoint["ranks"]):
             own = checkpoint["ranks"][trainer.global_rank]
             self.restored = own
+            assert isinstance(pl_module, ImageModule)
+            pl_module.load_process_state(own["module"])
             checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = own["loader"]
 
     def state_dict(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.launch.processes import Pair, prepare
 ACCUMULATE = [
     ("vae", "ddp_sim", "--trainer.accumulate_grad_batches"),
     ("vae", "fsdp_sim", "--trainer.accumulate_grad_batches"),
-    ("gan", "ddp_sim", "--model.init_args.accumulate"),
+    ("gan", "ddp_sim", "--model.init_args.training.accumulate"),
 ]
 
 

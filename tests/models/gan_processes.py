@@ -63,7 +63,7 @@ def train(config: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     arguments += ["--model.init_args.generator.init_args.width", "8"]
     for player in ("generator", "discriminator"):
         # Adam divides by the root of the second moment: a gradient that is 0 but for rounding would be blown up.
-        arguments += [f"--model.init_args.{player}_optimizer.init_args.eps", "1e-3"]
+        arguments += [f"--model.init_args.training.{player}_optimizer.init_args.eps", "1e-3"]
     cli = build(arguments)
     if world > 1:
         _join_norms(cli.model)

@@ -45,12 +45,10 @@ def test_two_processes_are_one_with_the_doubled_batch(tmp_path):
 
 def test_images_seen_mean_the_same_for_a_gan_as_for_a_vae(tmp_path):
     """Budget, schedule, checkpoints, grids, rows of metrics; with 5 critic steps, 6 optimizer steps in 5 batches."""
-    schedule = tmp_path / "schedule.yaml"
     linear = "{class_path: lightning_gen.schedules.LinearDecay, init_args: {end: 1280}}"
-    schedule.write_text(f"model: {{init_args: {{schedule: {linear}}}}}\n")
-    marks = ["--run.grid_every", "320", "--run.save_every", "320", "-c", str(schedule)]
-    for config, name in (("gan/wgan", "gan"), ("vae/vae", "vae")):
-        assert _fit(config, tmp_path, name, 640, *marks) == 0
+    intervals = ["--run.grid_every", "320", "--run.save_every", "320"]
+    for config, name, part in (("gan/wgan", "gan", "training.schedule"), ("vae/vae", "vae", "schedule")):
+        assert _fit(config, tmp_path, name, 640, *intervals, f"--model.init_args.{part}", linear) == 0
     gan, vae = (_checkpoint(tmp_path / name) for name in ("gan", "vae"))
     assert gan["images_seen"] == vae["images_seen"] == 640
     factors = [
@@ -73,11 +71,12 @@ def test_resume_is_bit_equal_with_every_state_a_gan_can_have(tmp_path):
     parts.write_text(
         """model:
   init_args:
-    reuse_fakes: true
-    accumulate: 2
-    critic_steps: 2
-    clip: 1.0
-    beta2: {class_path: lightning_gen.schedules.Ramp, init_args: {start: 0.9, end: 0.99, images: 1000}}
+    training:
+      share_fakes: true
+      accumulate: 2
+      discriminator_steps: 2
+      clip: 1.0
+      beta2: {class_path: lightning_gen.schedules.Ramp, init_args: {start: 0.9, end: 0.99, images: 1000}}
     discriminator:
       class_path: lightning_gen.nets.gan.spectral.SpectralNorm
       init_args:
@@ -120,7 +119,7 @@ def test_reused_fakes_save_a_pass_of_the_generator(reuse, passes, tmp_path, monk
         return forward(self, *args)
 
     monkeypatch.setattr(ConditionedGenerator, "forward", counted)
-    assert _fit("gan/dcgan", tmp_path, "r", 128, "--model.init_args.reuse_fakes", reuse, *SMALL) == 0
+    assert _fit("gan/dcgan", tmp_path, "r", 128, "--model.init_args.training.share_fakes", reuse, *SMALL) == 0
     assert sum(calls) == passes  # the grid at the end is painted in eval mode
 
 
@@ -129,7 +128,7 @@ def test_one_seed_and_other_labels_are_other_images(tmp_path):
     module = load_module(tmp_path / "r" / "checkpoints" / "last.ckpt")
     assert module.condition_keys == ("label",)
     with torch.no_grad():
-        module.generator.net.generate.weight.mul_(1000)  # after one batch it paints grey, whatever it is told
+        module.generator.net.to_image.weight.mul_(1000)  # after one batch it paints grey, whatever it is told
         a, b, again = (
             module.sample(8, {"label": torch.full((8,), label)}, generator=torch.Generator().manual_seed(3))
             for label in (1, 2, 1)
@@ -150,7 +149,7 @@ def test_an_auxiliary_classifier_costs_both_players_the_cross_entropy():
     cli = build(["-c", "configs/gan/acgan.yaml", *CPU])
     batch = next(iter(cli.datamodule.batches("train", 16)))
     head, features = cli.model.discriminator.head, torch.randn(16, cli.model.discriminator.head.score.in_features)
-    cost = head(features, batch).cost
+    cost = head(features, batch).auxiliary
     expected = -(head.classify(features).log_softmax(1) * one_hot(batch["label"], 10)).sum(1).mean()
     assert float(cost.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
@@ -159,8 +158,11 @@ def test_an_auxiliary_classifier_costs_both_players_the_cross_entropy():
     ("arguments", "words"),
     [
         (["--model.init_args.latent_dim", "0"], "model.latent_dim is 0: want 1 or more"),
-        (["--model.init_args.clip", "0"], "model.clip is 0.0: want above 0"),
-        (["--model.init_args.critic_steps", "0"], "model.critic_steps is 0: want 1 or more"),
+        (["--model.init_args.training.clip", "0"], "model.training.clip is 0.0: want above 0"),
+        (
+            ["--model.init_args.training.discriminator_steps", "0"],
+            "model.training.discriminator_steps is 0: want 1 or more",
+        ),
         (
             ["--model.init_args.condition", "lightning_gen.nets.condition.Label"],
             "model.condition tells of label, the discriminator's head looks at nothing: want the same",

@@ -19,13 +19,13 @@ def _seeded():
 def test_draws_are_a_function_of_the_seed_and_become_the_context(make):
     condition = make(SPEC)
     first, second = (condition.rows(None, 7, _seeded()) for _ in range(2))
-    context = condition(first)
+    context = condition.vector(first)
     if not condition.features:
         assert context is None
         assert first is None
         return
     assert context.shape == (7, condition.features)
-    assert torch.equal(context, condition(second))
+    assert torch.equal(context, condition.vector(second))
 
 
 @pytest.mark.parametrize("make", [Label, Attributes])

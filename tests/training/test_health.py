@@ -113,7 +113,7 @@ def test_a_seeded_healthy_run_is_silent(tmp_path):
 
 
 def test_readings_go_on_where_a_run_was_stopped_and_do_not_change_the_training(tmp_path):
-    common = ["--model.init_args.critic_steps", "2", "--run.health_every", "300"]
+    common = ["--model.init_args.training.discriminator_steps", "2", "--run.health_every", "300"]
     whole = train(tmp_path / "whole", "wgan_gp", 0, *common, "--run.images", "1536")
     parts = train(tmp_path / "parts", "wgan_gp", 0, *common, "--run.images", "640")
     words = ["fit", "-c", str(parts / "config.yaml"), "--run.resume", "changed", "--run.images", "1536"]

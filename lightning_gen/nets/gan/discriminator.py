@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from lightning_gen.batches import Batch
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.condition import Condition, Label
+from lightning_gen.nets.condition import Condition, Label, check_vector_only
 
 __all__ = [
     "AuxiliaryClassifier",
@@ -32,15 +32,18 @@ __all__ = [
 
 
 class DiscriminatorOutput(NamedTuple):
-    """`logits` (B,), higher for images that look real; `cost`, a scalar in nats that both players minimise beside the
-    game, None without an auxiliary classifier."""
+    """What a discriminator says of B images.
+
+    Attributes:
+        logits: (B,) or a map (B, 1, h, w) of patches, any shape that begins with B; higher for images that look real.
+        features: of chosen layers, each (B, ...), for feature matching; empty where the network gives none.
+        auxiliary: scalar in nats that both players minimise beside the game, such as a classifier's cross-entropy; None
+            where there is none.
+    """
 
     logits: Tensor
-    cost: Tensor | None = None
-
-    def charge(self, loss: Tensor) -> Tensor:
-        """The game's `loss`, with the cost beside it where there is one."""
-        return loss if self.cost is None else loss + self.cost
+    features: tuple[Tensor, ...] = ()
+    auxiliary: Tensor | None = None
 
 
 class Discriminator(nn.Module, ABC):
@@ -120,12 +123,13 @@ class Concatenation(Head):
     ) -> None:
         super().__init__()
         self.condition = condition(spec)
+        check_vector_only(self.condition, type(self).__name__)
         self.keys = self.condition.keys
         hidden = nn.Linear(features + self.condition.features, width)
         self.layers = nn.Sequential(hidden, nn.LeakyReLU(0.2), nn.Linear(width, 1))
 
     def forward(self, features: Tensor, batch: Batch | None) -> DiscriminatorOutput:
-        context = self.condition(batch)
+        context = self.condition.vector(batch)
         joined = features if context is None else torch.cat([features, context], 1)
         return DiscriminatorOutput(self.layers(joined)[:, 0])
 
@@ -143,6 +147,7 @@ class Projection(Head):
     def __init__(self, spec: ImageSpec, features: int, condition: Callable[[ImageSpec], Condition] = Label) -> None:
         super().__init__()
         self.condition = condition(spec)
+        check_vector_only(self.condition, type(self).__name__)
         self.keys = self.condition.keys
         if not self.keys:
             raise UserError("head Projection has no condition to look at: want e.g. Label")
@@ -150,7 +155,7 @@ class Projection(Head):
         self.project = nn.Linear(self.condition.features, features, bias=False)
 
     def forward(self, features: Tensor, batch: Batch | None) -> DiscriminatorOutput:
-        agreement = (self.project(self.condition(batch)) * features).sum(1)
+        agreement = (self.project(self.condition.vector(batch)) * features).sum(1)
         return DiscriminatorOutput(self.score(features)[:, 0] + agreement)
 
 
@@ -180,6 +185,5 @@ class AuxiliaryClassifier(Head):
         if batch is None or "label" not in batch:
             raise UserError("condition lacks label: want one label per image")
         label = batch["label"].to(features.device)
-        return DiscriminatorOutput(
-            self.score(features)[:, 0], self.weight * cross_entropy(self.classify(features), label)
-        )
+        cost = self.weight * cross_entropy(self.classify(features), label)
+        return DiscriminatorOutput(self.score(features)[:, 0], auxiliary=cost)

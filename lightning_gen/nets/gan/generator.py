@@ -1,13 +1,20 @@
 """The generator with its condition."""
 
-from typing import final
+from typing import NamedTuple, final
 
 from torch import Tensor, nn
 
 from lightning_gen.batches import Batch
 from lightning_gen.nets.condition import Condition
 
-__all__ = ["ConditionedGenerator"]
+__all__ = ["ConditionedGenerator", "Generated"]
+
+
+class Generated(NamedTuple):
+    """Signed images (B, C, H, W), and what their condition costs, a scalar in nats, or None."""
+
+    image: Tensor
+    condition_loss: Tensor | None = None
 
 
 @final
@@ -15,13 +22,14 @@ class ConditionedGenerator(nn.Module):
     """z (B, Z) and a batch -> signed images (B, C, H, W).
 
     Args:
-        condition: of the batch, as a context (B, K) or None.
-        net: called with (z, context).
+        condition: of the batch, as a vector (B, K) or None.
+        net: called with (z, vector).
     """
 
     def __init__(self, condition: Condition, net: nn.Module) -> None:
         super().__init__()
         self.condition, self.net = condition, net
 
-    def forward(self, z: Tensor, batch: Batch | None = None) -> Tensor:
-        return self.net(z, self.condition(batch))
+    def forward(self, z: Tensor, batch: Batch | None = None) -> Generated:
+        told = self.condition(batch)
+        return Generated(self.net(z, told.vector), told.loss)

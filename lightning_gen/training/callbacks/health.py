@@ -11,8 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_gen.batches import Batch
-from lightning_gen.contracts import AdversarialModule, ImageData
+from lightning_gen.batches import Batch, select_rows, to_device
+from lightning_gen.contracts import AdversarialModule, GenerativeModule, ImageData, TranslationModule
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import append_json_line
 from lightning_gen.images import to_signed
@@ -24,7 +24,7 @@ from lightning_gen.training.ema import EMA
 
 __all__ = ["Health"]
 
-_PLAYERS = ("gradient_g", "gradient_d")  # in the order of the contract's optimizers
+_PLAYERS = ("gradient_g", "gradient_d")
 
 
 class Health(Watcher):
@@ -74,6 +74,7 @@ class Health(Watcher):
         self.real_spread = self.real_share = torch.zeros(0)
         self.labels: Tensor | None = None
         self.class_spread = torch.zeros(0)
+        self.fixed_batch: Batch = {}
         self.mode_of: Callable[[Tensor], Tensor] | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -83,7 +84,8 @@ class Health(Watcher):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         if self.waiting:
-            name = _PLAYERS[next(i for i, own in enumerate(trainer.optimizers) if own is optimizer)]
+            assert isinstance(pl_module, AdversarialModule)
+            name = f"gradient_{pl_module.player_of(optimizer)[0]}"
             gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             self.norms[name] = torch.stack(torch._foreach_norm(gradients)).norm()
 
@@ -101,7 +103,7 @@ class Health(Watcher):
     def _look(self, trainer: Trainer, module: AdversarialModule) -> None:
         if self.mode_of is None and not self.real_spread.numel():
             self._prepare(trainer.datamodule, module)  # type: ignore[attr-defined]
-        values: dict[str, Any] = self.norms | _judgement(module.latest_losses)
+        values: dict[str, Any] = self.norms | discrimination(module.latest_logits)
         for player in ("g", "d"):
             values[f"swing_{player}"] = torch.stack(list(self.losses[f"loss_{player}"])).std(unbiased=False)
         values |= self._images(module) | _average_gap(trainer, module)
@@ -117,6 +119,7 @@ class Health(Watcher):
         """What is known of the real images: their spread, their modes and the shares of these."""
         batch = next(data.batches("val", 2048, 0, 2048))
         real = batch["image"].to(module.device)
+        self.fixed_batch = select_rows(to_device(batch, module.device), 0, self.images)
         signed = to_signed(real, module.spec.levels).flatten(1)
         self.real_spread = spread(signed[: self.images])
         if module.condition_keys == ("label",):
@@ -137,7 +140,7 @@ class Health(Watcher):
         training = module.training
         module.eval()
         condition: Batch | None = None if self.labels is None else {"label": self.labels}
-        image = module.sample(self.images, condition, generator=torch.Generator().manual_seed(0))
+        image = self._draw(module, condition)
         module.train(training)
         signed = to_signed(image, module.spec.levels).flatten(1)
         before = signed if self.before is None else to_signed(self.before, module.spec.levels).flatten(1)
@@ -151,6 +154,14 @@ class Health(Watcher):
         modes, kl, within = coverage(self.mode_of(image), self.real_share)
         counted = {"modes": modes, "mode_share": modes / len(self.real_share), "mode_kl": kl, "within_modes": within}
         return found | counted
+
+    def _draw(self, module: AdversarialModule, condition: Batch | None) -> Tensor:
+        """The same images at each reading, uint8 (N, C, H, W), of whatever the module can make."""
+        generator = torch.Generator().manual_seed(0)
+        if isinstance(module, TranslationModule):
+            return module.translate(self.fixed_batch, generator)
+        assert isinstance(module, GenerativeModule)
+        return module.sample(self.images, condition, generator=generator)
 
     def _alarm(self, trainer: Trainer, module: AdversarialModule) -> None:
         for alarm in ALARMS:
@@ -188,14 +199,22 @@ class Health(Watcher):
         self.readings, self.raised, self.before = (state_dict[k] for k in ("readings", "raised", "before"))
 
 
-def _judgement(latest_losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """How well the discriminator tells the newest batch apart, where its logits are given."""
-    if "real" not in latest_losses:
+def discrimination(logits: dict[str, Tensor]) -> dict[str, Tensor]:
+    """How well the discriminator tells the latest batch apart, from its logits of any shape; nothing where the model
+    does not give them."""
+    if "real" not in logits:
         return {}
-    real, fake = latest_losses["real"].flatten().float(), latest_losses["fake"].flatten().float()
-    above = (real[:, None] > fake).float() + 0.5 * (real[:, None] == fake).float()
+    real, fake = logits["real"].flatten().float(), logits["fake"].flatten().float()
     accuracies = {"accuracy_real": (real > 0).float().mean(), "accuracy_fake": (fake < 0).float().mean()}
-    return accuracies | {"auroc": above.mean()}
+    return accuracies | {"auroc": auroc(real, fake)}
+
+
+def auroc(positive: Tensor, negative: Tensor) -> Tensor:
+    """P(positive > negative) + P(equal) / 2 of two sets of scores (N,) and (M,), by sorting: O((N + M) log M)."""
+    ranked = negative.sort().values
+    below = torch.searchsorted(ranked, positive).double()  # scores strictly below
+    at_most = torch.searchsorted(ranked, positive, right=True).double()
+    return (0.5 * (below + at_most) / len(ranked)).mean().float()
 
 
 def _average_gap(trainer: Trainer, module: AdversarialModule) -> dict[str, Tensor]:

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_gen.contracts import GenerativeModule, ImageModule, PictureLogger
+from lightning_gen.batches import to_device
+from lightning_gen.contracts import ImageData, ImageModule, PictureLogger
 from lightning_gen.files import write_png
-from lightning_gen.images import grid
 from lightning_gen.training.callbacks.watcher import Watcher
 from lightning_gen.training.ema import ema_weights
 
@@ -87,24 +87,27 @@ class SampleGrids(Watcher):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
         # The last grid comes before the last checkpoint: whoever finds that has nothing left to draw.
-        due = self.interval.due(pl_module.images_seen) or trainer.should_stop
-        if isinstance(pl_module, GenerativeModule) and due:
+        if self.interval.due(pl_module.images_seen) or trainer.should_stop:
             self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if isinstance(pl_module, GenerativeModule) and self.written != pl_module.images_seen:
+        assert isinstance(pl_module, ImageModule)
+        if self.written != pl_module.images_seen:
             self._write(trainer, pl_module)
 
     @torch.no_grad()
-    def _write(self, trainer: Trainer, module: GenerativeModule) -> None:
+    def _write(self, trainer: Trainer, module: ImageModule) -> None:
         self.written = module.images_seen
         with ema_weights(trainer, module):
             if not trainer.is_global_zero:
                 return
-            samples = module.sample(self.count, generator=torch.Generator().manual_seed(self.seed))
-        picture = grid(samples, module.spec.levels).numpy()
+            data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
+            batch = to_device(next(data.batches("val", self.count, 0, self.count)), module.device)
+            picture = module.preview(batch, torch.Generator().manual_seed(self.seed))
+        if picture is None:
+            return
         path = self.folder / "samples" / f"{module.images_seen:010d}.png"
-        write_png(path, picture)
+        write_png(path, picture.cpu().numpy())
         for logger in trainer.loggers:
             if isinstance(logger, PictureLogger):
                 logger.log_image("samples", path, module.images_seen)
