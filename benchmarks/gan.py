@@ -109,7 +109,7 @@ def _loop(module: Any, step: Step, batches: Any, steps: int) -> Callable[[], Non
     networks = [network.to(memory_format=torch.contiguous_format) for network in copies]
     optimizers = [
         module.training_plan.generator_optimizer(networks[0].parameters()),
-        module.discriminator_optimizer(networks[1].parameters()),
+        module.training_plan.discriminator_optimizer(networks[1].parameters()),
     ]
 
     def run() -> None:

@@ -24,7 +24,7 @@ __all__ = ["CASES", "Case", "alarms_of", "train"]
 HERE, DOCS, PICTURE = Path(__file__).parent, Path("docs/gan_health.md"), Path("docs/img/gan_health.png")
 BEGIN, END = "<!-- begin: written by benchmarks.gan_health -->", "<!-- end -->"
 _MODEL = "--model.init_args."
-_D_RATE, _G_RATE = (f"{_MODEL}{player}_optimizer.init_args.lr" for player in ("discriminator", "generator"))
+_D_RATE, _G_RATE = (f"{_MODEL}training.{player}_optimizer.init_args.lr" for player in ("discriminator", "generator"))
 _GAME, _PENALTIES = f"{_MODEL}loss", f"{_MODEL}regularizers"
 _LOSSES = "lightning_gen.losses."
 
@@ -51,7 +51,7 @@ CASES = {
         [*_DIGITS, _GAME, f"{_LOSSES}adversarial.Saturating", _D_RATE, "0.01"],
     ),
     "fast_discriminator": Case("discriminator ten times as fast: 1e-2", None, range(5), [_D_RATE, "0.01"]),
-    # Betas and decay as published (Gulrajani et al. 2017): momentum alone keeps this game in fixed_noise_drift.
+    # Betas and decay as published (Gulrajani et al. 2017): momentum alone keeps this game moving.
     "wgan_gp": Case(
         "Wasserstein loss, gradient penalty 1, betas 0, 0.9",
         None,
@@ -59,9 +59,12 @@ CASES = {
         [
             *(_GAME, f"{_LOSSES}adversarial.Wasserstein", _D_RATE, "0.005"),
             *(_PENALTIES, f"[{{class_path: {_LOSSES}penalties.GradientPenalty, init_args: {{weight: 1.0}}}}]"),
-            *(f"{_MODEL}discriminator_optimizer.init_args.betas", "[0.0, 0.9]"),
+            *(f"{_MODEL}training.discriminator_optimizer.init_args.betas", "[0.0, 0.9]"),
             *(f"{_MODEL}training.generator_optimizer.init_args.betas", "[0.0, 0.9]"),
-            *(f"{_MODEL}schedule", "{class_path: lightning_gen.schedules.LinearDecay, init_args: {end: 51200}}"),
+            *(
+                f"{_MODEL}training.schedule",
+                "{class_path: lightning_gen.schedules.LinearDecay, init_args: {end: 51200}}",
+            ),
         ],
     ),
 }

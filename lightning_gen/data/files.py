@@ -150,7 +150,12 @@ class FileImages(IndexedImages):
     @property
     def spec(self) -> ImageSpec:
         levels = self.levels.levels if self.levels else 256
-        return ImageSpec(*self.shape, levels, len(self.class_names), len(self.attribute_names))
+        return ImageSpec(*self.shape, levels, len(self.class_names), len(self.attribute_names), text=self.captioned)
+
+    @property
+    def captioned(self) -> bool:
+        """Whether captions come with the images."""
+        return False
 
     @cached_property
     def fingerprint(self) -> str:

@@ -111,6 +111,10 @@ class HubSet(FileImages):
             return ()
         return tuple(self._parts["train"].features[self.label_column].names)
 
+    @property
+    def captioned(self) -> bool:
+        return self.text_column is not None
+
     @cached_property
     def _parts(self) -> dict[Split, Any]:
         datasets = _library()

@@ -12,7 +12,7 @@ from lightning_gen.files import read_json_lines
 from lightning_gen.images import to_signed
 from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
 from lightning_gen.training.callbacks.alarms import ALARMS, Collapse, Oscillation, VanishingGradient
-from lightning_gen.training.callbacks.health import _judgement
+from lightning_gen.training.callbacks.health import auroc, discrimination
 
 
 def test_spread_is_the_mean_distance_of_two_points():
@@ -59,12 +59,12 @@ def test_known_worlds_cover_their_own_modes(world, modes):
     assert ToyWorld("two_moons").modes is None
 
 
-def test_judgement_of_known_logits():
-    found = _judgement({"real": torch.tensor([1.0, 2.0, -1.0]), "fake": torch.tensor([-2.0, 1.0, -3.0])})
+def testdiscrimination_of_known_logits():
+    found = discrimination({"real": torch.tensor([1.0, 2.0, -1.0]), "fake": torch.tensor([-2.0, 1.0, -3.0])})
     assert found["accuracy_real"].item() == pytest.approx(2 / 3)
     assert found["accuracy_fake"].item() == pytest.approx(2 / 3)
     assert found["auroc"].item() == pytest.approx(7.5 / 9)
-    assert _judgement({"loss_d": torch.tensor(1.0)}) == {}
+    assert discrimination({"loss_d": torch.tensor(1.0)}) == {}
 
 
 WELL = {"gradient_g": 1.0, "auroc": 0.7, "diversity": 0.9, "fixed_noise_drift": 0.1, "modes": 8.0, "mode_share": 1.0}
@@ -128,3 +128,12 @@ def test_readings_go_on_where_a_run_was_stopped_and_do_not_change_the_training(t
     assert len(looks[0]) >= 3
     states = [torch.load(r / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for r in (whole, unwatched)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_auroc_by_sorting_is_the_matrix_of_all_pairs():
+    torch.manual_seed(0)
+    real, fake = torch.randn(50).round(decimals=1), torch.randn(70).round(decimals=1) - 0.3  # with ties
+    pairs = (real[:, None] > fake).float() + 0.5 * (real[:, None] == fake).float()
+    assert float(auroc(real, fake)) == pytest.approx(float(pairs.mean()), abs=1e-6)
+    maps = {"real": torch.randn(4, 1, 30, 30), "fake": torch.randn(4, 1, 30, 30) - 1.0}
+    assert 0.7 < float(discrimination(maps)["auroc"]) < 0.8
