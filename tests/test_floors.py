@@ -5,7 +5,8 @@ from pathlib import Path
 
 GROUND = {"errors", "files", "images", "batches", "distributed", "schedules"}
 BELOW = {
-    **dict.fromkeys((*GROUND, "nets", "losses", "bijections", "metrics", "contracts"), GROUND),
+    **dict.fromkeys((*GROUND, "nets", "bijections", "contracts"), GROUND),
+    **dict.fromkeys(("losses", "metrics"), GROUND | {"nets"}),
     "distributions": GROUND | {"bijections"},
     "inference": GROUND | {"distributions"},
     "data": GROUND | {"contracts"},

@@ -45,6 +45,12 @@ class ImageData(LightningDataModule, ABC):
         return ()
 
     @property
+    def paired(self) -> bool:
+        """Whether ``image`` is the true counterpart of ``source``, row by row: only then can outputs be held against
+        targets pixel by pixel."""
+        return self.spec.source is not None
+
+    @property
     def modes(self) -> tuple[Tensor, float] | None:
         """Where the set is a mixture known beforehand: signed centres, float (K, C, H, W), and the Euclidean distance
         from its centre within which an image belongs to a mode; None for any other set."""

@@ -16,7 +16,17 @@ from lightning_gen.batches import Batch
 from lightning_gen.contracts import GenerativeModule, ImageData, Split
 from lightning_gen.distributed import rank_and_world, sum_over_processes
 
-__all__ = ["BLOCK", "block_count", "collect", "read_block", "sample_block", "sample_blocks", "seeded", "untouched"]
+__all__ = [
+    "BLOCK",
+    "block_count",
+    "collect",
+    "read_block",
+    "sample_block",
+    "sample_blocks",
+    "seeded",
+    "seeded_generator",
+    "untouched",
+]
 
 #: The caller's batch size, the number of processes and the device's memory must not change a single pixel.
 BLOCK = 64
@@ -42,12 +52,17 @@ def seeded(device: torch.device, seed: int, block: int) -> Iterator[None]:
         yield
 
 
+def seeded_generator(seed: int, block: int) -> torch.Generator:
+    """Make the generator of block `block`, on the CPU, so that one seed means the same on every device."""
+    return torch.Generator().manual_seed(_seed(seed, block))
+
+
 def sample_block(
     module: GenerativeModule, block: int, seed: int = 0, temperature: float = 1.0, condition: Batch | None = None
 ) -> Tensor:
     """Draw samples block*BLOCK to (block+1)*BLOCK, uint8 (BLOCK, C, H, W): a function of (seed, block) alone, and of
     the condition, of BLOCK rows (None: drawn)."""
-    return module.sample(BLOCK, condition, temperature, torch.Generator().manual_seed(_seed(seed, block)))
+    return module.sample(BLOCK, condition, temperature, seeded_generator(seed, block))
 
 
 @torch.no_grad()

@@ -8,13 +8,14 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from lightning_gen.contracts import GenerativeModule, ImageData, ImageModule, LikelihoodModule, Split
+from lightning_gen.contracts import GenerativeModule, ImageData, ImageModule, LikelihoodModule, Split, TranslationModule
 from lightning_gen.distributed import rank_and_world
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
 from lightning_gen.evaluation.features import embedded_extractor
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
+from lightning_gen.evaluation.pairs import pair_metrics, translate_block
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance
@@ -77,26 +78,45 @@ class Evaluation:
         """
         self.check(module)
         with untouched(module.device):
-            return self._likelihood(module, data, step) | self._distances(module, data, step)
+            return (
+                self._likelihood(module, data, step) | self._pairs(module, data, step) | self._sets(module, data, step)
+            )
 
     def _likelihood(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
         if not isinstance(module, LikelihoodModule):
             return {}
         return bits_per_dim(module, data, self.split, self.seed, self.weights, step)
 
-    def _distances(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
-        if not (isinstance(module, GenerativeModule) and self.samples):
+    def _pairs(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
+        if not (isinstance(module, TranslationModule) and data.paired):
+            return {}
+        return pair_metrics(module, data, self.split, self.seed, step)
+
+    def _sets(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
+        """The distances of what the module makes from the real images."""
+        count = self._outputs(module, data)
+        if not count:
             return {}
 
         def draw(block: int) -> Tensor:
-            return sample_block(module, block, self.seed)
+            if isinstance(module, GenerativeModule):
+                return sample_block(module, block, self.seed)
+            assert isinstance(module, TranslationModule)
+            return translate_block(module, data, self.split, block, self.seed)
 
-        return self.distance(draw, self.samples, data, module.device, step)
+        return self.distance(draw, count, data, module.device, step)
+
+    def _outputs(self, module: ImageModule, data: ImageData) -> int:
+        """How many images the module makes for the distances: as many as are asked for, or as there are sources."""
+        if isinstance(module, GenerativeModule):
+            return self.samples
+        return min(self.samples, data.size(self.split)) if isinstance(module, TranslationModule) else 0
 
     def steps(self, module: ImageModule, data: ImageData) -> int:
         """Count how often `measure` calls `step` in this process."""
         counts = [data.size(self.split)] if isinstance(module, LikelihoodModule) else []
-        counts += [self.samples] if isinstance(module, GenerativeModule) else []
+        counts += [data.size(self.split)] if isinstance(module, TranslationModule) and data.paired else []
+        counts += [self._outputs(module, data)]
         return sum(block_count(count) for count in counts)
 
     def distance(

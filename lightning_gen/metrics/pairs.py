@@ -10,7 +10,11 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from lightning_gen.errors import UserError
 from lightning_gen.metrics.distances import Value
 
-__all__ = ["learned_similarity", "pair_values"]
+__all__ = ["SMALLEST_SIDE", "learned_similarity", "pair_table", "pair_values"]
+
+
+#: pixels, the window of SSIM
+SMALLEST_SIDE = 11
 
 
 def pair_values(image: Tensor, target: Tensor, levels: int) -> list[Value]:
@@ -29,12 +33,29 @@ def pair_values(image: Tensor, target: Tensor, levels: int) -> list[Value]:
     if image.dtype != torch.uint8 or target.dtype != torch.uint8 or image.shape != target.shape:
         got = f"{image.dtype} {tuple(image.shape)} and {target.dtype} {tuple(target.shape)}"
         raise UserError(f"image and target are {got}: want two uint8 (N, C, H, W) of one shape")
-    if min(image.shape[2:]) < 11:
+    if min(image.shape[2:]) < SMALLEST_SIDE:
         raise UserError(f"image has {image.shape[2]}x{image.shape[3]} pixels: SSIM wants 11x11 or more")
+    table = pair_table(image, target, levels)
+    return [_value("psnr", table["psnr"]), _value("ssim", table["ssim"])]
+
+
+def pair_table(image: Tensor, target: Tensor, levels: int) -> dict[str, Tensor]:
+    """Measure each pair: ``psnr`` in dB, ``l1`` as a share of the range, and ``ssim`` where the sides allow its window.
+
+    Args:
+        image: uint8 (N, C, H, W), values 0..levels-1.
+        target: the same shape.
+        levels: of both; the peak is levels - 1.
+
+    Returns:
+        float (N,) each.
+    """
     x, y, peak = image.float(), target.float(), float(levels - 1)
     psnr = peak_signal_noise_ratio(x, y, data_range=peak, reduction="none", dim=(1, 2, 3))
-    ssim = structural_similarity_index_measure(x, y, data_range=peak, reduction="none")
-    return [_value("psnr", psnr), _value("ssim", ssim)]  # type: ignore[arg-type]
+    table = {"psnr": psnr, "l1": (x - y).abs().flatten(1).mean(1) / peak}
+    if min(x.shape[2:]) >= SMALLEST_SIDE:
+        table["ssim"] = structural_similarity_index_measure(x, y, data_range=peak, reduction="none")  # type: ignore[assignment]
+    return table
 
 
 def learned_similarity(image: Tensor, target: Tensor, levels: int, weights: str | None) -> Value:

@@ -4,7 +4,6 @@ Inception   the 2015 network of FID and Inception Score, checked by hash
 CLIP, DINO  networks that judge closer to people (Stein et al. 2023)
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, Literal, final
 from urllib.error import URLError
@@ -17,6 +16,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_display
 from lightning_gen.metrics.extractors import Extractor, weights_hash
 from lightning_gen.metrics.folding import fold_batch_norms
+from lightning_gen.nets.pretrained import checked_file
 
 __all__ = ["CLIP", "DINO", "Inception"]
 
@@ -180,15 +180,9 @@ def _rgb(image: Tensor, levels: int) -> Tensor:
 
 def _checked(path: str, sha256: str) -> str:
     """`path`, where it holds the file that begins with this hash, and nothing but tensors."""
-    if not Path(path).is_file():
-        raise UserError(f"extractor.weights is {path}: want a file with the Inception weights of 2015")
-    with open(path, "rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not sha256 or not found.startswith(sha256):
-        wanted = sha256 or "the first digits of its own"
-        raise UserError(f"extractor.weights is {path} with SHA-256 {found[:8]}...: want {wanted} (extractor.sha256)")
-    torch.load(path, map_location="cpu", weights_only=True)  # raises on code, which the library would run
-    return path
+    found = checked_file(path, sha256, "extractor.weights", "the Inception weights of 2015")
+    torch.load(found, map_location="cpu", weights_only=True)  # raises on code, which the library would run
+    return str(found)
 
 
 def _fetched(make: Any, name: str) -> Any:

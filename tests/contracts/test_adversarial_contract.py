@@ -1,5 +1,7 @@
 """The adversarial contract holds systems of every kind: who moves, what is frozen, which losses, and the resume."""
 
+import math
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -7,6 +9,8 @@ from lightning.pytorch import Trainer
 from lightning_gen.contracts import AdversarialTraining, Phase
 from lightning_gen.contracts.alternation import weighted_sum
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation.protocol import Evaluation
+from lightning_gen.metrics.frechet import FrechetDistance
 from lightning_gen.training.callbacks.record import ImageBudget
 from lightning_gen.training.checkpoint_io import AtomicCheckpointIO
 from lightning_gen.training.checkpoints import Checkpoints
@@ -162,3 +166,16 @@ def test_weighted_sums_leave_out_what_has_no_weight():
     assert parts == {"a": torch.tensor(2.0), "c": torch.tensor(3.0)}
     with pytest.raises(ValueError, match="weight 0"):
         weighted_sum(losses, dict.fromkeys(losses, 0.0))
+
+
+def test_a_translation_is_evaluated_by_pairs_and_by_sets():
+    module, data = _model("paired").eval(), Pairs()
+    metrics = Evaluation(samples=4, distances=[FrechetDistance]).measure(module, data)
+    with torch.no_grad():
+        batch = next(data.batches("val", 4))
+        output = module.translate(batch)
+    errors = (output.double() - batch["image"].double()).flatten(1)
+    psnr = (20 * math.log10(255) - 10 * errors.square().mean(1).log10()).mean()
+    assert metrics["psnr"]["value"] == pytest.approx(float(psnr), rel=1e-5)
+    assert metrics["l1"]["value"] == pytest.approx(float(errors.abs().mean() / 255), rel=1e-5)
+    assert any(name.startswith("fd_") for name in metrics)
