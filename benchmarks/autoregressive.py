@@ -24,11 +24,12 @@ from benchmarks.training import parameters, training_step
 from lightning_gen.distributions.likelihoods import Categorical, LogisticMixture, pick
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.models.autoregressive import Autoregressive
+from lightning_gen.nets.autoregressive.diagonal_bilstm import DiagonalBiLSTM
 from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.autoregressive.image_transformer import ImageTransformer
 from lightning_gen.nets.autoregressive.pixelcnn import PixelCNN
 from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
-from lightning_gen.nets.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
+from lightning_gen.nets.autoregressive.row_lstm import RowLSTM
 
 SPEC, BATCH = ImageSpec(1, 28, 28), 16
 #: where the naive loop is timed: row, column

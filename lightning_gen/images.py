@@ -21,6 +21,7 @@ __all__ = [
     "from_signed",
     "from_unit",
     "grid",
+    "halvings",
     "to_display",
     "to_signed",
     "to_unit",
@@ -114,6 +115,15 @@ class ImageSpec:
 
     def __str__(self) -> str:
         return f"{self.channels}x{self.height}x{self.width}, {self.levels} levels"
+
+
+def halvings(spec: ImageSpec, above: int = 4, most: int | None = None) -> int:
+    """Count how often both sides of an image can be halved: while both are even and above `above` pixels, at most
+    `most` times. With the defaults the smaller side ends at 4 to 7 pixels, or an odd number."""
+    count, sides = 0, (spec.height, spec.width)
+    while count != most and all((side >> count) % 2 == 0 and side >> count > above for side in sides):
+        count += 1
+    return count
 
 
 def to_signed(image: Tensor, levels: int) -> Tensor:

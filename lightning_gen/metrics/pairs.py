@@ -1,16 +1,17 @@
 """How near a translated picture is to its target: PSNR, SSIM (Wang et al. 2004) and LPIPS (Zhang et al. 2018), means
 over pairs, on torchmetrics' implementations."""
 
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from lightning_gen.errors import UserError
 from lightning_gen.metrics.distances import Value
 
-__all__ = ["SMALLEST_SIDE", "learned_similarity", "pair_table", "pair_values"]
+__all__ = ["SMALLEST_SIDE", "learned_similarity", "pair_table", "pair_values", "psnr"]
 
 
 #: pixels, the window of SSIM
@@ -21,6 +22,7 @@ def pair_values(image: Tensor, target: Tensor, levels: int) -> list[Value]:
     """``psnr`` in dB and ``ssim`` in -1..1, each with its standard error over pairs; higher is better.
 
     Of a pair that is equal in every pixel the PSNR is infinite: the mean is then infinite too, and reported as such.
+    `psnr` of a whole set is another number: it averages the squared errors first, over all pixels.
 
     Args:
         image: uint8 (N, C, H, W), values 0..levels-1.
@@ -51,11 +53,32 @@ def pair_table(image: Tensor, target: Tensor, levels: int) -> dict[str, Tensor]:
         float (N,) each.
     """
     x, y, peak = image.float(), target.float(), float(levels - 1)
-    psnr = peak_signal_noise_ratio(x, y, data_range=peak, reduction="none", dim=(1, 2, 3))
-    table = {"psnr": psnr, "l1": (x - y).abs().flatten(1).mean(1) / peak}
+    decibels = _decibels(_squared_error(image, target), levels)
+    table = {"psnr": decibels, "l1": (x - y).abs().flatten(1).mean(1) / peak}
     if min(x.shape[2:]) >= SMALLEST_SIDE:
         table["ssim"] = structural_similarity_index_measure(x, y, data_range=peak, reduction="none")  # type: ignore[assignment]
     return table
+
+
+def psnr(image: Tensor, target: Tensor, levels: int) -> float:
+    """Compute the peak signal-to-noise ratio in dB, of the mean squared error over all pixels of a set; infinite where
+    equal.
+
+    Args:
+        image: uint8 (N, C, H, W), values 0..levels-1.
+        target: the same shape.
+        levels: the peak is levels - 1.
+    """
+    return float(_decibels(_squared_error(image, target).mean(), levels))
+
+
+def _squared_error(image: Tensor, target: Tensor) -> Tensor:
+    """The mean over the pixels of each pair, float64 (N,)."""
+    return (image.double() - target.double()).square().flatten(1).mean(1)
+
+
+def _decibels(squared_error: Tensor, levels: int) -> Tensor:
+    return 20 * math.log10(levels - 1) - 10 * squared_error.log10()
 
 
 def learned_similarity(image: Tensor, target: Tensor, levels: int, weights: str | None) -> Value:

@@ -12,7 +12,7 @@ from lightning_gen.contracts import CompletionModule, LikelihoodModule, Optimize
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood, pick
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.inference.particles import Particles
-from lightning_gen.nets.autoregressive.causal import CausalNet
+from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec
 from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.schedules import Schedule
 
@@ -28,7 +28,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
 
     Args:
         spec: of the images.
-        net: called with (spec, parameters per channel, length of the context).
+        net: called with what it is built for.
         optimizer: see `LikelihoodModule`.
         likelihood: of a pixel, called with (spec); it says how many parameters each channel has.
         condition: what the images are conditioned on, called with (spec).
@@ -40,7 +40,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
     def __init__(
         self,
         spec: ImageSpec,
-        net: Callable[[ImageSpec, tuple[int, ...], int], CausalNet],
+        net: Callable[[CausalSpec], CausalNet],
         optimizer: OptimizerFactory,
         likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
         condition: Callable[[ImageSpec], Condition] = Unconditional,
@@ -50,7 +50,7 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         self.likelihood = likelihood(spec)
         self.condition = condition(spec)
         check_vector_only(self.condition, type(self).__name__)
-        self.net = net(spec, self.likelihood.channel_parameters, self.condition.features)
+        self.net = net(CausalSpec(spec, self.likelihood.channel_parameters, self.condition.features))
 
     @property
     def condition_keys(self) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import final
 
-import torch
 from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch
+from lightning_gen.context import with_context
 from lightning_gen.contracts import BitsBackModule, OptimizerFactory, StochasticLatentModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.distributions.posteriors import GaussianPosterior, Posterior
@@ -74,14 +74,14 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
     def terms(self, image: Tensor, condition: Batch | None = None) -> tuple[Tensor, Tensor]:
         context = self.condition.vector(condition)
         z, log_q = self.posterior.rsample(self._features(image, context))
-        log_likelihood = self.likelihood.log_prob(self.decoder(_join(z, context)), image).flatten(1).sum(1)
+        log_likelihood = self.likelihood.log_prob(self.decoder(with_context(z, context)), image).flatten(1).sum(1)
         return log_likelihood, (log_q - self.prior.log_prob(z, context))[:, None]
 
     def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         return self.loss(partial(self.terms, image, condition), self.images_seen)
 
     def _features(self, image: Tensor, context: Tensor | None) -> Tensor:
-        return _join(self.encoder(to_signed(image, self.spec.levels).to(self.dtype)), context)
+        return with_context(self.encoder(to_signed(image, self.spec.levels).to(self.dtype)), context)
 
     def sample(
         self,
@@ -94,7 +94,7 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         z = self.draw_prior(n, rows, temperature, generator)
         shape = (n, self.likelihood.draws, *self.spec.shape[1:])
         uniform = self.uniform(*shape, generator=generator)
-        return self.likelihood.sample(self.decoder(_join(z, self.condition.vector(rows))), uniform, temperature)
+        return self.likelihood.sample(self.decoder(with_context(z, self.condition.vector(rows))), uniform, temperature)
 
     def draw_prior(
         self,
@@ -114,7 +114,7 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
         return self.posterior.mean(self._features(image, self.condition.vector(condition)))
 
     def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.likelihood.mode(self.decoder(_join(z, self.condition.vector(condition))))
+        return self.likelihood.mode(self.decoder(with_context(z, self.condition.vector(condition))))
 
     def gaussian_code(self, image: Tensor) -> tuple[Tensor, Tensor]:
         for part, want in (
@@ -129,7 +129,3 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
 
     def pixel_pmf(self, z: Tensor, image: Tensor, channel: int) -> Tensor:
         return self.likelihood.pmf(self.decoder(z), image, channel)
-
-
-def _join(x: Tensor, context: Tensor | None) -> Tensor:
-    return x if context is None else torch.cat([x, context], 1)

@@ -12,7 +12,7 @@ from lightning_gen.contracts import OptimizerFactory, ReconstructionModule, Vari
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
-from lightning_gen.nets.autoregressive.causal import CausalNet
+from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec
 from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.nets.vae.codebook import Codebook, GridEncoder
 from lightning_gen.schedules import Schedule
@@ -29,8 +29,8 @@ class VQVAE(VariationalModule, ReconstructionModule):
         spec: of the images.
         encoder: called with (spec, D).
         decoder: called with (spec, D, P); gives the parameters (B, P, H, W) of the likelihood.
-        prior: p(z), called with (spec of the grid of vectors, (K,), length of the condition's vector). It is shown the
-            vectors, not their numbers, which have no order; they are one value of a position.
+        prior: p(z), called with what it is built for. It is shown the vectors of the grid, not their numbers, which
+            have no order; they are one value of a position.
         optimizer: see `LikelihoodModule`.
         likelihood: p(x|z), called with (spec); it says P.
         condition: of the prior, called with (spec).
@@ -45,7 +45,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
         spec: ImageSpec,
         encoder: Callable[[ImageSpec, int], GridEncoder],
         decoder: Callable[[ImageSpec, int, int], nn.Module],
-        prior: Callable[[ImageSpec, tuple[int, ...], int], CausalNet],
+        prior: Callable[[CausalSpec], CausalNet],
         optimizer: OptimizerFactory,
         likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
         condition: Callable[[ImageSpec], Condition] = Unconditional,
@@ -66,7 +66,7 @@ class VQVAE(VariationalModule, ReconstructionModule):
         self.grid = ImageSpec(1, *self.encoder.size, codes)
         self.code_likelihood = Categorical(self.grid)
         shown = ImageSpec(dim, *self.encoder.size, codes)
-        self.prior = prior(shown, self.code_likelihood.channel_parameters, self.condition.features)
+        self.prior = prior(CausalSpec(shown, self.code_likelihood.channel_parameters, self.condition.features))
 
     @property
     def condition_keys(self) -> tuple[str, ...]:

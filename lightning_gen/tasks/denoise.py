@@ -15,7 +15,7 @@ from lightning_gen.contracts import ReconstructionModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import ImageSpec, grid
-from lightning_gen.metrics.pictures import psnr
+from lightning_gen.metrics.pairs import psnr
 
 __all__ = ["NOISES", "main", "median"]
 

@@ -11,7 +11,7 @@ from lightning_gen.contracts import ReconstructionModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
-from lightning_gen.metrics.pictures import psnr
+from lightning_gen.metrics.pairs import psnr
 
 __all__ = ["beside", "main"]
 

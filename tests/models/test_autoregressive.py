@@ -11,15 +11,16 @@ from lightning_gen.distributions.likelihoods import Categorical, DiscretizedGaus
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.autoregressive import Autoregressive
-from lightning_gen.nets.autoregressive.causal import CausalNet, WholeImageReader
+from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, WholeImageReader
+from lightning_gen.nets.autoregressive.diagonal_bilstm import DiagonalBiLSTM
 from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.autoregressive.image_transformer import ImageTransformer
 from lightning_gen.nets.autoregressive.pixelcnn import PixelCNN
 from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
-from lightning_gen.nets.autoregressive.pixelrnn import DiagonalBiLSTM, RowLSTM
+from lightning_gen.nets.autoregressive.row_lstm import RowLSTM
 from lightning_gen.nets.condition import Label
 
-#: every causal network: (spec, parameters per channel) -> net
+#: every causal network: CausalSpec -> net
 CASES = {
     "gated": partial(GatedPixelCNN, width=18, layers=4, kernel=5),
     "gated, kernel 3": partial(GatedPixelCNN, width=18, layers=6, kernel=3, dropout=0.2),
@@ -39,7 +40,7 @@ SIDE, CONTEXT = 5, 3
 
 def _net(name: str, channels: int, seed: int = 0) -> CausalNet:
     torch.manual_seed(seed)
-    net = CASES[name](ImageSpec(channels, SIDE, SIDE, 3), (2,) * channels, CONTEXT).double().eval()
+    net = CASES[name](CausalSpec(ImageSpec(channels, SIDE, SIDE, 3), (2,) * channels, CONTEXT)).double().eval()
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.3)
     return net
@@ -96,7 +97,7 @@ def test_a_row_lstm_sees_a_triangle():
     """From the middle of the last row: one more column to the right per row above, for the convolution of its state
     (Figure 4), one on either side for the convolution of the input, and one to the left for that of the image."""
     torch.manual_seed(0)
-    net = RowLSTM(ImageSpec(1, 5, 9), (2,), width=4, layers=1, kernel=3).double()
+    net = RowLSTM(CausalSpec(ImageSpec(1, 5, 9), (2,)), width=4, layers=1, kernel=3).double()
     x = torch.randn(1, 1, 5, 9, dtype=torch.float64, requires_grad=True)
     net(x)[0, :, 4, 4].sum().backward()
     seen = (x.grad[0, 0] != 0).long()
@@ -238,14 +239,14 @@ def test_a_walk_states_the_probabilities_of_log_prob(name):
 def test_a_first_batch_settles_the_scale_of_pixelcnnpp():
     """Every convolution puts out mean 0 and its gain on the first batch in training, and moves no more after it."""
     torch.manual_seed(0)
-    net = PixelCNNpp(ImageSpec(1, 8, 8), (4,), width=8, blocks=1, stages=2)
+    net = PixelCNNpp(CausalSpec(ImageSpec(1, 8, 8), (4,)), width=8, blocks=1, stages=2)
     x = torch.randn(16, 1, 8, 8)
     raw = net(x)
     torch.testing.assert_close(raw.mean((0, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
     torch.testing.assert_close(raw.std((0, 2, 3)), torch.full((4,), 0.1), atol=1e-3, rtol=0)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     net(2.0 * x)
-    copy = PixelCNNpp(ImageSpec(1, 8, 8), (4,), width=8, blocks=1, stages=2)
+    copy = PixelCNNpp(CausalSpec(ImageSpec(1, 8, 8), (4,)), width=8, blocks=1, stages=2)
     copy.load_state_dict(before)
     copy.train()(3.0 * x)
     for other in (net.state_dict(), copy.state_dict()):
@@ -283,4 +284,4 @@ def test_a_pick_is_where_the_distribution_passes():
 )
 def test_bad_arguments_are_refused_in_one_line(net, arguments, words):
     with pytest.raises(UserError, match=words):
-        net(ImageSpec(3, 4, 4), (2, 2, 2), **arguments)
+        net(CausalSpec(ImageSpec(3, 4, 4), (2, 2, 2)), **arguments)

@@ -14,7 +14,7 @@ from lightning_gen.config.loading import load_run
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.inference.importance import fitted_kl, importance_sampled, unit_activity
-from lightning_gen.metrics.pictures import psnr
+from lightning_gen.metrics.pairs import psnr
 from lightning_gen.tasks.cluster import agreement
 from lightning_gen.tasks.common.codes import Codes, codes_of
 from lightning_gen.tasks.denoise import NOISES, median

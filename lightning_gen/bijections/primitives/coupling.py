@@ -7,19 +7,12 @@ from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection
 from lightning_gen.bijections.primitives.univariate import Univariate
+from lightning_gen.context import with_context
 
 __all__ = ["ChannelCoupling", "CheckerboardCoupling", "Conditioner", "VectorCoupling"]
 
 #: called with (channels in, channels out)
 Conditioner = Callable[[int, int], nn.Module]
-
-
-def _with(context: Tensor | None, x: Tensor) -> Tensor:
-    """x (B, C, H, W) and a context (B, K), the same at every pixel, or (B, K, H, W) -> (B, C + K, H, W)."""
-    if context is None:
-        return x
-    context = context if context.ndim == 4 else context[:, :, None, None].expand(-1, -1, *x.shape[2:])
-    return torch.cat([x, context.to(x.dtype)], 1)
 
 
 class CheckerboardCoupling(Bijection):
@@ -46,12 +39,12 @@ class CheckerboardCoupling(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept = self._kept(x)
-        z, log_det = self.univariate(x, self.net(_with(context, x * kept)).to(x.dtype))
+        z, log_det = self.univariate(x, self.net(with_context(x * kept, context)).to(x.dtype))
         return torch.where(kept, x, z), (log_det * ~kept).flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         kept = self._kept(z)
-        return torch.where(kept, z, self.univariate.inverse(z, self.net(_with(context, z * kept)).to(z.dtype)))
+        return torch.where(kept, z, self.univariate.inverse(z, self.net(with_context(z * kept, context)).to(z.dtype)))
 
 
 class ChannelCoupling(Bijection):
@@ -85,7 +78,7 @@ class ChannelCoupling(Bijection):
         return torch.cat([b, a] if self.swap else [a, b], 1)
 
     def _raw(self, a: Tensor, context: Tensor | None) -> Tensor:
-        return self.net(_with(context, a)).to(a.dtype)
+        return self.net(with_context(a, context)).to(a.dtype)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         a, b = self._split(x)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection
 from lightning_gen.errors import UserError, check_counts
-from lightning_gen.images import ImageSpec
+from lightning_gen.images import ImageSpec, halvings
 
 __all__ = ["FactorOut", "Flatten", "Interleave", "Squeeze", "count_scales"]
 
@@ -94,7 +94,4 @@ def count_scales(spec: ImageSpec, most: int) -> int:
     check_counts("bijection", scales=most)
     if any(n % 2 for n in spec.shape[1:]):
         raise UserError(f"data has {spec.height}x{spec.width} pixels: a multi-scale flow wants even sides")
-    possible = 1
-    while possible < most and all(n % 2 ** (possible + 1) == 0 and n > 2 ** (possible + 1) for n in spec.shape[1:]):
-        possible += 1
-    return possible
+    return max(1, halvings(spec, 2, most))

@@ -7,18 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import glu, linear, pad
 
-from lightning_gen.images import ImageSpec
-from lightning_gen.nets.autoregressive.causal import (
-    CausalNet,
-    ContextBias,
-    MaskedConv2d,
-    Reader,
-    check_sizes,
-    groups_of,
-    groups_of_features,
-    leftward,
-    pointwise,
-)
+from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader
+from lightning_gen.nets.autoregressive.masks import MaskedConv2d, leftward, pointwise
+from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["GatedPixelCNN"]
 
@@ -69,14 +60,10 @@ class _GatedLayer(nn.Module):
 
 @final
 class GatedPixelCNN(CausalNet):
-    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The features of both stacks are shared out to the values
-    of a pixel, as its red, green and blue are predicted in this order (2016a, Section 3.4).
+    """Signed image (B, C, H, W) -> parameters (B, P, H, W).
 
     Args:
-        spec: of the images.
-        channel_parameters: of the likelihood, one number per value of a pixel; their sum is P. A value is a channel, or
-            several in a row where there are fewer values than channels, as a code is one value shown as a vector.
-        context: K, length of what the images are conditioned on, 0 for nothing.
+        spec: what the network is built for; the context shifts the gates.
         width: features of each stack, at least one per channel.
         layers: gated layers, the first with mask A; 1 or more.
         kernel: odd, of every layer.
@@ -88,24 +75,22 @@ class GatedPixelCNN(CausalNet):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        channel_parameters: tuple[int, ...],
-        context: int = 0,
+        spec: CausalSpec,
         width: int = 48,
         layers: int = 8,
         kernel: int = 3,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        values = len(channel_parameters)
-        check_sizes(values, width, kernel, layers=layers)
-        image, hidden = groups_of_features(spec.channels, values), groups_of_features(width, values)
-        twice, out = groups_of_features(2 * width, values), groups_of(channel_parameters)
+        spec.check(width, kernel, layers=layers)
+        image, hidden, twice = spec.image_groups(), spec.hidden_groups(width), spec.hidden_groups(2 * width)
         self.layers = nn.ModuleList(
-            _GatedLayer(hidden if i else image, hidden, context, kernel, first=i == 0, dropout=dropout)
+            _GatedLayer(hidden if i else image, hidden, spec.context, kernel, first=i == 0, dropout=dropout)
             for i in range(layers)
         )
-        self.head = nn.Sequential(nn.ReLU(), pointwise(hidden, twice), nn.ReLU(), pointwise(twice, out))
+        self.head = nn.Sequential(
+            nn.ReLU(), pointwise(hidden, twice), nn.ReLU(), pointwise(twice, spec.output_groups())
+        )
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         v = h = x

@@ -14,32 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, pad, scaled_dot_product_attention
 
 from lightning_gen.errors import UserError, check_counts
-from lightning_gen.images import ImageSpec
-from lightning_gen.nets.autoregressive.causal import (
-    CausalConv2d,
-    CausalNet,
-    ContextBias,
-    Reader,
-    check_kernels,
-    groups_of,
-    groups_of_features,
-    pointwise,
-)
+from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader, check_kernels
+from lightning_gen.nets.autoregressive.masks import CausalConv2d, pointwise
 from lightning_gen.nets.layers.attention import CausalLayer
+from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["ImageTransformer"]
-
-
-class _Layer(CausalLayer):
-    """With a hidden layer of four times the width for each token; arguments as of all of them."""
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__(width, heads, dropout)
-        self.norm_2, self.widen = nn.LayerNorm(width), nn.Linear(width, 4 * width)
-        self.narrow = nn.Linear(4 * width, width)
-
-    def alone(self, h: Tensor) -> Tensor:
-        return self.narrow(gelu(self.widen(self.norm_2(h))))
 
 
 @final
@@ -47,9 +27,8 @@ class ImageTransformer(CausalNet):
     """Signed image (B, C, H, W) -> parameters (B, P, H, W), without a blind spot.
 
     Args:
-        spec: of the images; the places in the picture have learned embeddings, so its size is fixed.
-        channel_parameters: of the likelihood, one number per channel; their sum is P.
-        context: K, length of what the images are conditioned on, 0 for nothing; it shifts every token.
+        spec: what the network is built for; the places in the picture have learned embeddings, so its size is fixed.
+            The context shifts every token.
         width: features of a token, a multiple of `heads`, at least one per channel.
         layers: 1 or more.
         heads: 1 or more.
@@ -62,9 +41,7 @@ class ImageTransformer(CausalNet):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        channel_parameters: tuple[int, ...],
-        context: int = 0,
+        spec: CausalSpec,
         width: int = 64,
         layers: int = 4,
         heads: int = 4,
@@ -74,20 +51,20 @@ class ImageTransformer(CausalNet):
         super().__init__()
         check_kernels(kernel=kernel)
         check_counts("net", layers=layers, heads=heads)
-        if width % heads or width < spec.channels:
-            raise UserError(f"net.width is {width}: want a multiple of {heads} heads, {spec.channels} or more")
-        image, features = torch.arange(spec.channels), groups_of_features(width, spec.channels)
+        if width % heads or width < spec.values:
+            raise UserError(f"net.width is {width}: want a multiple of {heads} heads, {spec.values} or more")
+        image, features = spec.image_groups(), spec.hidden_groups(width)
         # No feature of a token sees a channel of its own pixel: all belong to the first channel.
         self.around = CausalConv2d(image, torch.zeros(width, dtype=torch.long), kernel, first=True)
         # From the first column, the end of the row above is too far for the convolution.
-        self.before = nn.Linear(spec.channels, width, bias=False)
-        self.place = nn.Parameter(0.02 * torch.randn(spec.height * spec.width, width))
-        self.context = ContextBias(context, width)
-        self.layers = nn.ModuleList(_Layer(width, heads, dropout) for _ in range(layers))
+        self.before = nn.Linear(spec.image.channels, width, bias=False)
+        self.place = nn.Parameter(0.02 * torch.randn(spec.image.height * spec.image.width, width))
+        self.context = ContextBias(spec.context, width)
+        self.layers = nn.ModuleList(CausalLayer(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.hidden = nn.Linear(width, width)
         self.own = pointwise(image, features, first=True)
-        self.head = pointwise(features, groups_of(channel_parameters))
+        self.head = pointwise(features, spec.output_groups())
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         before = self.before(pad(x.flatten(2), (1, -1)).mT)
@@ -107,7 +84,7 @@ class _CachedReader(Reader):
     def __init__(self, net: ImageTransformer, x: Tensor, context: Tensor | None) -> None:
         self.net, self.x, self.around, self.time = net, x, net.around.plane(x), -1
         self.context = net.context(context)
-        self.layers: list[_Layer] = list(net.layers)  # type: ignore[arg-type]
+        self.layers: list[CausalLayer] = list(net.layers)  # type: ignore[arg-type]
         tokens, width = net.place.shape
         heads = self.layers[0].heads
         self.cache = [x.new_zeros(len(x), 2, heads, tokens, width // heads) for _ in self.layers]

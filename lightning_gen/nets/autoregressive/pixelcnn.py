@@ -4,21 +4,12 @@ pixels above and to the right of a pixel are never seen; `nets.pixelcnn` is its 
 from collections.abc import Iterable
 from typing import final
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lightning_gen.images import ImageSpec
-from lightning_gen.nets.autoregressive.causal import (
-    CausalConv2d,
-    CausalNet,
-    ContextBias,
-    Reader,
-    check_sizes,
-    groups_of,
-    groups_of_features,
-    pointwise,
-)
+from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader
+from lightning_gen.nets.autoregressive.masks import CausalConv2d, pointwise
+from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["PixelCNN"]
 
@@ -28,9 +19,7 @@ class PixelCNN(CausalNet):
     """Table 1: 7x7 convolution with mask A, residual blocks (Figure 5), two 1x1 convolutions.
 
     Args:
-        spec: of the images.
-        channel_parameters: of the likelihood, one number per channel; their sum is P.
-        context: K, length of what the images are conditioned on, 0 for nothing; it shifts the first features.
+        spec: what the network is built for; the context shifts the first features.
         width: h, features inside a block, at least one per channel; twice as many outside.
         blocks: residual blocks, 1 or more.
         kernel: odd, of the first convolution; those of the blocks are 3x3.
@@ -42,24 +31,21 @@ class PixelCNN(CausalNet):
 
     def __init__(
         self,
-        spec: ImageSpec,
-        channel_parameters: tuple[int, ...],
-        context: int = 0,
+        spec: CausalSpec,
         width: int = 32,
         blocks: int = 6,
         kernel: int = 7,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_sizes(spec.channels, width, kernel, blocks=blocks)
-        image, inner = torch.arange(spec.channels), groups_of_features(width, spec.channels)
-        outer, out = groups_of_features(2 * width, spec.channels), groups_of(channel_parameters)
-        self.first = CausalConv2d(image, outer, kernel, first=True)
-        self.context = ContextBias(context, 2 * width)
+        spec.check(width, kernel, blocks=blocks)
+        inner, outer = spec.hidden_groups(width), spec.hidden_groups(2 * width)
+        self.first = CausalConv2d(spec.image_groups(), outer, kernel, first=True)
+        self.context = ContextBias(spec.context, 2 * width)
         self.narrow = nn.ModuleList(pointwise(outer, inner) for _ in range(blocks))
         self.middle = nn.ModuleList(CausalConv2d(inner, inner, 3, first=False) for _ in range(blocks))
         self.widen = nn.ModuleList(pointwise(inner, outer) for _ in range(blocks))
-        self.head = nn.ModuleList([pointwise(outer, outer), pointwise(outer, out)])
+        self.head = nn.ModuleList([pointwise(outer, outer), pointwise(outer, spec.output_groups())])
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from lightning_gen.context import with_context
+
 __all__ = ["ConvConditioner", "GlowConditioner", "MLPConditioner", "ZeroConv"]
 
 
@@ -101,7 +103,7 @@ class MLPConditioner(nn.Module):
         )
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        return self.layers(x if context is None else torch.cat([x, context], 1))
+        return self.layers(with_context(x, context))
 
 
 def _zero(layer: nn.Module) -> None:

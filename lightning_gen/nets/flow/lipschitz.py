@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from lightning_gen.errors import UserError, check_counts
+from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["LipschitzMLP", "spectral_bound"]
 
@@ -60,7 +61,7 @@ class LipschitzMLP(nn.Module):
         linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
         self.weights = nn.ParameterList(layer.weight for layer in linears)
         self.biases = nn.ParameterList(layer.bias for layer in linears)
-        self.context = nn.Linear(context_dim, width, bias=False) if context_dim else None
+        self.context = ContextBias(context_dim, width)
         # LipSwish is x sigmoid(b x) / 1.1 with b = softplus(this), about 3 at first. With 0.5, as in the paper, g is so
         # nearly linear that 300 steps on eight Gaussians taught it nothing (5.89 bits/dim; with 3: 5.05).
         self.sharpness = nn.Parameter(torch.full((layers,), 3.0))
@@ -91,7 +92,7 @@ class LipschitzMLP(nn.Module):
             x = linear(x, weight, bias)
             if i == len(weights) - 1:
                 break
-            if self.context is not None and i == 0:
+            if i == 0:
                 x = x + self.context(context)
             bx = sharpness[i] * x
             gate = bx.sigmoid() / 1.1

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lightning_gen.errors import check_counts
+from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["MADE"]
 
@@ -55,21 +56,15 @@ class MADE(nn.Module):
         self.inner = nn.ModuleList(_MaskedLinear(degrees[:, None] >= degrees) for _ in range(layers - 1))
         self.head = _MaskedLinear(entries.repeat(out // dim)[:, None] > degrees)
         # The context has no order, and must reach entry 0, which no hidden unit may serve.
-        self.context = nn.Linear(context_dim, width + out, bias=False) if context_dim else None
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        if self.context is not None:
-            nn.init.zeros_(self.context.weight[width:])
-        self.sizes = [width, out]
+        self.context, self.shift = ContextBias(context_dim, width), ContextBias(context_dim, out)
+        for p in (*self.head.parameters(), *self.shift.parameters()):
+            nn.init.zeros_(p)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h, out = self.first(x), 0.0
-        if self.context is not None:
-            hidden, out = self.context(context).split(self.sizes, 1)
-            h = h + hidden
+        h = self.first(x) + self.context(context)
         for layer in self.inner:
             h = layer(h.relu())
-        return self.head(h.relu()) + out
+        return self.head(h.relu()) + self.shift(context)
 
     def decode_sequentially(
         self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
@@ -85,28 +80,37 @@ class MADE(nn.Module):
         Returns:
             (B, D), with a gradient.
         """
-        order, dim = self.order, len(self.known)
-        first, first_bias = self.first.weight[order], self.first.bias[order]
-        layers: list[_MaskedLinear] = list(self.inner)  # type: ignore[arg-type]
-        inner = [(layer.weight[order][:, order], layer.bias[order]) for layer in layers]
-        head, head_bias = self.head.weight[:, order].unflatten(0, (-1, dim)), self.head.bias.unflatten(0, (-1, dim))
-        hidden = out = None
-        if self.context is not None:
-            hidden, out = self.context(context).split(self.sizes, 1)
-            hidden, out = hidden[:, order], out.unflatten(1, (-1, dim))
-        x, units, known = first.new_zeros(rows, 0), [first.new_zeros(rows, 0) for _ in range(len(inner) + 1)], 0
+        weights, shift = _Sorted(self, context), self.shift(context)
+        head = self.head.weight[:, self.order].unflatten(0, (-1, len(self.known)))  # (P, D, width)
+        bias = self.head.bias.unflatten(0, (-1, len(self.known)))
+        shifts = shift.unflatten(1, (-1, len(self.known))) if isinstance(shift, Tensor) else None
+        x, known = self.first.weight.new_zeros(rows, 0), 0
+        units = [x for _ in range(len(self.inner) + 1)]
         for i, known_then in enumerate(self.known):
-            raw = linear(units[-1], head[:, i, :known], head_bias[:, i])
-            x = torch.cat([x, choose(i, raw if out is None else raw + out[:, :, i])], 1)
-            if known_then == known:
-                continue
-            new = slice(known, known_then)
-            h = linear(x, first[new, : i + 1], first_bias[new])
-            if hidden is not None:
-                h = h + hidden[:, new]
-            for n, (weight, bias) in enumerate(inner):
-                units[n] = torch.cat([units[n], h.relu()], 1)
-                h = linear(units[n], weight[new, :known_then], bias[new])
-            units[-1] = torch.cat([units[-1], h.relu()], 1)
-            known = known_then
+            raw = linear(units[-1], head[:, i, :known], bias[:, i])
+            x = torch.cat([x, choose(i, raw if shifts is None else raw + shifts[:, :, i])], 1)
+            if known_then > known:
+                weights.append(x, units, slice(known, known_then))
+                known = known_then
         return x
+
+
+class _Sorted:
+    """The layers of a `MADE`, their units in the order in which they become known."""
+
+    def __init__(self, net: MADE, context: Tensor | None) -> None:
+        order, hidden = net.order, net.context(context)
+        self.first, self.first_bias = net.first.weight[order], net.first.bias[order]
+        layers: list[_MaskedLinear] = list(net.inner)  # type: ignore[arg-type]
+        self.inner = [(layer.weight[order][:, order], layer.bias[order]) for layer in layers]
+        self.hidden = hidden[:, order] if isinstance(hidden, Tensor) else None
+
+    def append(self, x: Tensor, units: list[Tensor], new: slice) -> None:
+        """Work out the units `new` of every layer from the entries x (B, i) so far, and put them behind those known."""
+        h = linear(x, self.first[new, : x.shape[1]], self.first_bias[new])
+        if self.hidden is not None:
+            h = h + self.hidden[:, new]
+        for n, (weight, bias) in enumerate(self.inner):
+            units[n] = torch.cat([units[n], h.relu()], 1)
+            h = linear(units[n], weight[new, : new.stop], bias[new])
+        units[-1] = torch.cat([units[-1], h.relu()], 1)

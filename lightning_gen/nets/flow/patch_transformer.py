@@ -5,10 +5,11 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import pad
 
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.nets.layers.attention import CausalLayer
+from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["PatchTransformer"]
 
@@ -47,17 +48,15 @@ class PatchTransformer(nn.Module):
         super().__init__()
         self.look = nn.Linear(values, width)
         self.place = nn.Parameter(0.02 * torch.randn(patches, width))
-        self.context = nn.Linear(context_dim, width, bias=False) if context_dim else None
-        self.layers = nn.ModuleList(_Layer(width, heads) for _ in range(layers))
+        self.context = ContextBias(context_dim, width)
+        self.layers = nn.ModuleList(CausalLayer(width, heads) for _ in range(layers))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, out)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         # Each token is the patch before: the first sees its place alone.
-        h = pad(self.look(x[:, :-1]), (0, 0, 1, 0)) + self.place[: x.shape[1]]
-        if self.context is not None:
-            h = h + self.context(context)[:, None]
+        h = pad(self.look(x[:, :-1]), (0, 0, 1, 0)) + self.place[: x.shape[1]] + self.context.row(context)
         for layer in self.layers:
             h = layer(h)
         return self.head(self.norm(h))
@@ -75,37 +74,14 @@ class PatchTransformer(nn.Module):
         Returns:
             (B, N, D), with a gradient.
         """
-        tokens = self.place.expand(rows, -1, -1)
-        if self.context is not None:
-            tokens = tokens + self.context(context)[:, None]
+        tokens = self.place.expand(rows, -1, -1) + self.context.row(context)
         x: list[Tensor] = []
         seen: list[Tensor | None] = [None] * len(self.layers)
         for n, h in enumerate(tokens.split(1, 1)):
             if x:
                 h = h + self.look(x[-1])
             for i, layer in enumerate(self.layers):
-                assert isinstance(layer, _Layer)
+                assert isinstance(layer, CausalLayer)
                 h, seen[i] = layer.next(h, seen[i])
             x.append(choose(n, self.head(self.norm(h))))
         return torch.cat(x, 1)
-
-
-class _Layer(CausalLayer):
-    """With a hidden layer of four times the width for each token; arguments as of all of them."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__(width, heads)
-        self.hidden = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-
-    def alone(self, h: Tensor) -> Tensor:
-        return self.hidden(h)
-
-    def next(self, h: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The next token (B, 1, F), keys and values of those before (2, B, heads, T, F / heads) or None -> what
-        `forward` gives in its place, and keys and values with its own."""
-        attention = self.attention(h)
-        seen = attention[1:] if seen is None else torch.cat([seen, attention[1:]], 3)
-        k, v = seen
-        return self.update(h, scaled_dot_product_attention(attention[0], k, v)), seen

@@ -6,10 +6,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.images import ImageSpec
+from lightning_gen.images import ImageSpec, halvings
 from lightning_gen.nets.gan.discriminator import Head, HeadedDiscriminator, LinearHead
 from lightning_gen.nets.layers.norms import BatchNorm, Norm
-from lightning_gen.nets.layers.scales import halvings
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "join"]
 

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from lightning_gen.errors import UserError
-from lightning_gen.images import ImageSpec
+from lightning_gen.images import ImageSpec, halvings
 from lightning_gen.nets.gan.dcgan import join
 from lightning_gen.nets.gan.discriminator import Head, HeadedDiscriminator, LinearHead
-from lightning_gen.nets.layers.scales import halvings
 
 __all__ = ["R3GANDiscriminator", "R3GANGenerator"]
 

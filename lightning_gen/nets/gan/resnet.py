@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from lightning_gen.errors import UserError
-from lightning_gen.images import ImageSpec
+from lightning_gen.images import ImageSpec, halvings
 from lightning_gen.nets.gan.discriminator import Head, HeadedDiscriminator, LinearHead
 from lightning_gen.nets.layers.norms import BatchNorm, Norm
-from lightning_gen.nets.layers.scales import halvings
 
 __all__ = ["ResNetDiscriminator", "ResNetGenerator"]
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.distributed import from_first_process
-from lightning_gen.errors import UserError
-from lightning_gen.images import ImageSpec
+from lightning_gen.errors import UserError, check_counts
+from lightning_gen.images import ImageSpec, halvings
 from lightning_gen.nets.vae.convolutional import ResidualBlock
 
 __all__ = ["Codebook", "ConvGridDecoder", "ConvGridEncoder", "GridEncoder"]
@@ -25,16 +25,6 @@ class GridEncoder(nn.Module, ABC):
         """A vector per position."""
 
 
-def _halvings(spec: ImageSpec, most: int) -> int:
-    """How often both sides can be halved, at most `most` times."""
-    if most < 1:
-        raise UserError(f"scales is {most}: want 1 or more")
-    possible = 0
-    while possible < most and not spec.height % 2 ** (possible + 1) and not spec.width % 2 ** (possible + 1):
-        possible += 1
-    return possible
-
-
 @final
 class ConvGridEncoder(GridEncoder):
     """Strided convolutions and a residual block at the end.
@@ -48,7 +38,8 @@ class ConvGridEncoder(GridEncoder):
 
     def __init__(self, spec: ImageSpec, dim: int, width: int = 32, scales: int = 1) -> None:
         super().__init__()
-        count = _halvings(spec, scales)
+        check_counts("net", scales=scales)
+        count = halvings(spec, 1, scales)
         self.size = (spec.height >> count, spec.width >> count)
         layers: list[nn.Module] = [nn.Conv2d(spec.channels, width, 3, padding=1), nn.SiLU()]
         for _ in range(count):
@@ -74,7 +65,7 @@ class ConvGridDecoder(nn.Module):
     def __init__(self, spec: ImageSpec, dim: int, out: int, width: int = 32, scales: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(dim, width, 3, padding=1), ResidualBlock(width), nn.SiLU()]
-        for _ in range(_halvings(spec, scales)):
+        for _ in range(halvings(spec, 1, scales)):
             layers += [nn.ConvTranspose2d(width, width, 4, 2, 1), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, out, 1))
 

@@ -7,8 +7,7 @@ from typing import final
 from torch import Tensor, nn
 
 from lightning_gen.errors import UserError
-from lightning_gen.images import ImageSpec
-from lightning_gen.nets.layers.scales import halvings
+from lightning_gen.images import ImageSpec, halvings
 
 __all__ = [
     "ConvDecoder",

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from lightning_gen.errors import check_counts
-from lightning_gen.images import ImageSpec
-from lightning_gen.nets.layers.scales import halvings
+from lightning_gen.images import ImageSpec, halvings
 from lightning_gen.nets.vae.convolutional import ResidualBlock
 
 __all__ = ["Ladder"]
