@@ -255,8 +255,8 @@ def test_a_condition_reaches_encoder_decoder_and_prior():
     assert not torch.allclose(vae.encode(image, {"label": label}), vae.encode(image, other))
     z = torch.randn(2, 2)
     assert not torch.equal(
-        vae.decoder(torch.cat([z, vae.condition({"label": label})], 1)),
-        vae.decoder(torch.cat([z, vae.condition(other)], 1)),
+        vae.decoder(torch.cat([z, vae.condition.vector({"label": label})], 1)),
+        vae.decoder(torch.cat([z, vae.condition.vector(other)], 1)),
     )
     first, second = (vae.sample(2, c, generator=torch.Generator().manual_seed(0)) for c in ({"label": label}, other))
     assert not torch.equal(first, second)
