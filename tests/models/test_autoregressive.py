@@ -1,5 +1,4 @@
-"""Causality by Jacobian, channels included; total probability over tiny worlds; drawing pixel by pixel equals the whole
-network."""
+"""Total probability over tiny worlds; samples, completions and walks follow the stated probabilities."""
 
 import itertools
 from functools import partial
@@ -8,133 +7,14 @@ import pytest
 import torch
 
 from lightning_gen.distributions.likelihoods import Categorical, DiscretizedGaussian, LogisticMixture, pick
-from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.autoregressive import Autoregressive
-from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, WholeImageReader
-from lightning_gen.nets.autoregressive.diagonal_bilstm import DiagonalBiLSTM
+from lightning_gen.nets.autoregressive.causal import WholeImageReader
 from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
-from lightning_gen.nets.autoregressive.image_transformer import ImageTransformer
-from lightning_gen.nets.autoregressive.pixelcnn import PixelCNN
-from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
-from lightning_gen.nets.autoregressive.row_lstm import RowLSTM
 from lightning_gen.nets.condition import Label
-
-#: every causal network: CausalSpec -> net
-CASES = {
-    "gated": partial(GatedPixelCNN, width=18, layers=4, kernel=5),
-    "gated, kernel 3": partial(GatedPixelCNN, width=18, layers=6, kernel=3, dropout=0.2),
-    "masked": partial(PixelCNN, width=9, blocks=3, kernel=5, dropout=0.2),
-    "pixelcnn++": partial(PixelCNNpp, width=8, blocks=2, stages=2, dropout=0.2),
-    "pixelcnn++, three stages": partial(PixelCNNpp, width=8, blocks=1, stages=3),
-    "row lstm": partial(RowLSTM, width=6, layers=2, kernel=3),
-    "diagonal bilstm": partial(DiagonalBiLSTM, width=6, layers=2, kernel=3),
-    "diagonal bilstm, one layer": partial(DiagonalBiLSTM, width=6, layers=1, kernel=3),
-    "transformer": partial(ImageTransformer, width=12, layers=2, heads=2, kernel=3, dropout=0.2),
-}
-WITH_A_BLIND_SPOT = {"masked", "row lstm"}
-#: the channels of a pixel are left to the likelihood
-WHOLE_PIXELS = {"pixelcnn++", "pixelcnn++, three stages"}
-SIDE, CONTEXT = 5, 3
-
-
-def _net(name: str, channels: int, seed: int = 0) -> CausalNet:
-    torch.manual_seed(seed)
-    net = CASES[name](CausalSpec(ImageSpec(channels, SIDE, SIDE, 3), (2,) * channels, CONTEXT)).double().eval()
-    for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return net
-
-
-def _context(n: int) -> torch.Tensor:
-    return torch.randn(n, CONTEXT, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-
+from tests.nets.causal_cases import CASES
 
 SMALL = partial(GatedPixelCNN, width=9, layers=2)
-
-
-def _by_rank(tensor: torch.Tensor, channels: int) -> torch.Tensor:
-    """(C, H, W) -> (H*W*C): the order in which the channels are predicted."""
-    return tensor.permute(1, 2, 0).reshape(SIDE * SIDE * channels)
-
-
-@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", CASES)
-def test_each_channel_sees_exactly_what_comes_before(name, channels, training):
-    count = SIDE * SIDE * channels
-
-    def outputs(flat, net):
-        raw = net(flat.view(SIDE, SIDE, channels).permute(2, 0, 1)[None], _context(1))[0]
-        return _by_rank(raw.unflatten(0, (channels, 2)).sum(1), channels)
-
-    jacobian = torch.zeros(count, count, dtype=torch.float64)
-    for seed in range(4):  # several networks and points: rectifiers and dropout hide some paths at each
-        outputs_of = partial(outputs, net=_net(name, channels, seed).train(training))
-        point = torch.randn(count, dtype=torch.float64)
-        jacobian += torch.autograd.functional.jacobian(outputs_of, point).abs()
-    assert (jacobian.triu() == 0).all(), "an output sees its own channel or a later one"
-    earlier = torch.ones(count, count, dtype=torch.bool).tril(-1)
-    if name in WHOLE_PIXELS:
-        earlier &= torch.arange(count)[:, None] // channels > torch.arange(count) // channels
-    unseen = (jacobian[earlier] == 0).sum().item()
-    assert (unseen > 0) == (name in WITH_A_BLIND_SPOT), f"{unseen} earlier values are not seen"
-
-
-def test_the_masked_network_sees_all_but_its_blind_spot():
-    """From the lower left corner: two columns to the right in the row above (5x5 kernel), one more per row beyond."""
-    net, corner = _net("masked", 1), SIDE * (SIDE - 1)
-    points = torch.randn(4, SIDE * SIDE, dtype=torch.float64)
-
-    def output(flat):
-        return net(flat.view(1, 1, SIDE, SIDE), _context(1))[0].sum(0).flatten()[corner]
-
-    jacobian = torch.stack([torch.autograd.functional.jacobian(output, x) for x in points]).abs().sum(0)
-    assert (jacobian.view(SIDE, SIDE) > 0).sum(1).tolist() == [5, 5, 4, 3, 0]
-
-
-def test_a_row_lstm_sees_a_triangle():
-    """From the middle of the last row: one more column to the right per row above, for the convolution of its state
-    (Figure 4), one on either side for the convolution of the input, and one to the left for that of the image."""
-    torch.manual_seed(0)
-    net = RowLSTM(CausalSpec(ImageSpec(1, 5, 9), (2,)), width=4, layers=1, kernel=3).double()
-    x = torch.randn(1, 1, 5, 9, dtype=torch.float64, requires_grad=True)
-    net(x)[0, :, 4, 4].sum().backward()
-    seen = (x.grad[0, 0] != 0).long()
-    assert seen.sum(1).tolist() == [9, 8, 7, 5, 2]
-    assert [int(row.nonzero().max()) for row in seen] == [8, 7, 6, 5, 3]
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", CASES)
-def test_reading_pixel_by_pixel_equals_the_whole_network(name, channels):
-    net, image = _net(name, channels), torch.rand(2, channels, SIDE, SIDE, dtype=torch.float64)
-    whole, filled = net(image, _context(2)), torch.full_like(image, 9.0)
-    reader = net.reader(filled, _context(2))
-    for row, column, channel in itertools.product(range(SIDE), range(SIDE), range(channels)):
-        own = slice(2 * channel, 2 * channel + 2)
-        read = reader.read(row, column)[:, own, 0, 0]
-        torch.testing.assert_close(read, whole[:, own, row, column], atol=1e-12, rtol=0)
-        filled[:, channel, row, column] = image[:, channel, row, column]
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", CASES)
-def test_a_reader_goes_on_from_another_image(name, channels):
-    """Two images are read to the end of a row; from there on the first is what the second was."""
-    net, image = _net(name, channels), torch.rand(2, channels, SIDE, SIDE, dtype=torch.float64)
-    context = _context(1).expand(2, -1)
-    reader, rows = net.reader(image, context), torch.tensor([1, 1])
-    for row, column, _ in itertools.product(range(SIDE), range(SIDE), range(channels)):
-        if (row, column) == (2, 0):
-            image.copy_(image[rows])
-            reader.select(rows)
-            whole = net(image, context)
-        read = reader.read(row, column)[..., 0, 0]
-        if row >= 2:
-            torch.testing.assert_close(read, whole[:, :, row, column], atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -236,52 +116,6 @@ def test_a_walk_states_the_probabilities_of_log_prob(name):
     torch.testing.assert_close(total.float(), model.log_prob(image, condition), atol=1e-3, rtol=1e-5)
 
 
-def test_a_first_batch_settles_the_scale_of_pixelcnnpp():
-    """Every convolution puts out mean 0 and its gain on the first batch in training, and moves no more after it."""
-    torch.manual_seed(0)
-    net = PixelCNNpp(CausalSpec(ImageSpec(1, 8, 8), (4,)), width=8, blocks=1, stages=2)
-    x = torch.randn(16, 1, 8, 8)
-    raw = net(x)
-    torch.testing.assert_close(raw.mean((0, 2, 3)), torch.zeros(4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(raw.std((0, 2, 3)), torch.full((4,), 0.1), atol=1e-3, rtol=0)
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    net(2.0 * x)
-    copy = PixelCNNpp(CausalSpec(ImageSpec(1, 8, 8), (4,)), width=8, blocks=1, stages=2)
-    copy.load_state_dict(before)
-    copy.train()(3.0 * x)
-    for other in (net.state_dict(), copy.state_dict()):
-        assert all(torch.equal(value, other[key]) for key, value in before.items())
-
-
 def test_a_pick_is_where_the_distribution_passes():
     p = torch.tensor([[0.25, 0.5, 0.25]], dtype=torch.float64).expand(4, -1)
     assert pick(p, torch.tensor([[0.0], [0.24], [0.26], [0.999]])).tolist() == [0, 0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("net", "arguments", "words"),
-    [
-        (GatedPixelCNN, {"kernel": 4}, "net.kernel is 4"),
-        (GatedPixelCNN, {"width": 2}, "net.width is 2"),
-        (GatedPixelCNN, {"layers": 0}, "net.layers is 0"),
-        (PixelCNN, {"kernel": 4}, "net.kernel is 4"),
-        (PixelCNN, {"width": 2}, "net.width is 2"),
-        (PixelCNN, {"blocks": 0}, "net.blocks is 0"),
-        (PixelCNNpp, {"width": 0}, "net.width is 0"),
-        (PixelCNNpp, {"blocks": 0}, "net.blocks is 0"),
-        (PixelCNNpp, {"stages": 0}, "net.stages is 0"),
-        (PixelCNNpp, {"stages": 4}, "net.stages is 4: want fewer"),
-        (RowLSTM, {"kernel": 4}, "net.kernel is 4"),
-        (RowLSTM, {"width": 2}, "net.width is 2"),
-        (RowLSTM, {"layers": 0}, "net.layers is 0"),
-        (RowLSTM, {"across": 2}, "net.across is 2"),
-        (DiagonalBiLSTM, {"layers": 0}, "net.layers is 0"),
-        (ImageTransformer, {"kernel": 4}, "net.kernel is 4"),
-        (ImageTransformer, {"layers": 0}, "net.layers is 0"),
-        (ImageTransformer, {"heads": 0}, "net.heads is 0"),
-        (ImageTransformer, {"width": 10}, "net.width is 10: want a multiple of 4 heads"),
-    ],
-)
-def test_bad_arguments_are_refused_in_one_line(net, arguments, words):
-    with pytest.raises(UserError, match=words):
-        net(CausalSpec(ImageSpec(3, 4, 4), (2, 2, 2)), **arguments)

@@ -18,19 +18,14 @@ from lightning_gen.distributions.priors import FlowPrior, MixturePrior, Standard
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.losses.evidence import Beta, FreeBits, ImportanceWeighted
-from lightning_gen.models.hierarchical_vae import HierarchicalVAE
 from lightning_gen.models.vae import VAE
 from lightning_gen.nets.condition import Label
 from lightning_gen.nets.flow.conditioner import MLPConditioner
 from lightning_gen.nets.flow.made import MADE
 from lightning_gen.nets.vae.convolutional import (
-    ConvDecoder,
-    ConvEncoder,
     Encoder,
-    ResidualDecoder,
     ResidualEncoder,
 )
-from lightning_gen.nets.vae.ladder import Ladder
 from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
 
 MLP, MASKED = partial(MLPConditioner, width=16), partial(MADE, width=16)
@@ -265,37 +260,6 @@ def test_a_condition_reaches_encoder_decoder_and_prior():
         vae.log_prob(image)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize(
-    ("encoder", "decoder"), [(ConvEncoder, ConvDecoder), (ResidualEncoder, ResidualDecoder), (MLPEncoder, MLPDecoder)]
-)
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 12), (1, 5, 7)], ids=str)
-def test_encoders_and_decoders_take_every_size(encoder, decoder, shape):
-    spec = ImageSpec(*shape, 17)
-    x = torch.rand(2, *shape)
-    assert encoder(spec)(x).shape == (2, encoder(spec).features)
-    assert decoder(spec, 5, 7)(torch.randn(2, 5)).shape == (2, 7, *shape[1:])
-
-
-def _draws():
-    yield from [
-        (torch.tensor([-3.0, -1.0]), torch.tensor([[0.5, 2.0], [0.7, 4.0]])),
-        (torch.tensor([-2.0, -5.0]), torch.tensor([[1.0, 1.0], [1.0, 1.0]])),
-    ]
-
-
-def test_losses_weigh_the_two_terms_as_their_papers_say():
-    log_likelihood, kl = next(_draws())
-    whole = -log_likelihood + kl.sum(1)
-    assert torch.equal(Beta()(_draws().__next__, 0), whole)
-    assert torch.equal(Beta(4.0)(_draws().__next__, 0), -log_likelihood + 4 * kl.sum(1))
-    assert torch.equal(Beta(4.0, warmup=7)(_draws().__next__, 3), -log_likelihood + 2 * kl.sum(1))
-    assert torch.equal(Beta(4.0, warmup=7)(_draws().__next__, 999), -log_likelihood + 4 * kl.sum(1))
-    assert torch.equal(FreeBits(1.0)(_draws().__next__, 0), -log_likelihood + 1.0 + 3.0)  # means 0.6 and 3
-    logs = torch.tensor([[-5.5, -5.7], [-4.0, -7.0]])
-    torch.testing.assert_close(ImportanceWeighted(2)(_draws().__next__, 0), math.log(2) - logs.logsumexp(0))
-
-
 def test_warm_up_follows_the_images_seen():
     vae, image = _vae(loss=Beta(1.0, warmup=99)), _images(4)
     torch.manual_seed(0)
@@ -331,60 +295,3 @@ def test_warm_up_follows_the_images_seen():
 def test_bad_arguments_are_refused_in_one_line(make, words):
     with pytest.raises(UserError, match=words):
         make()
-
-
-def _ladder(spec=SPEC, **arguments):
-    torch.manual_seed(0)
-    model = HierarchicalVAE(spec, partial(Ladder, width=8, layers=2, channels=2), torch.optim.Adam, **arguments)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, 0.0, 0.2)
-    return model.eval()
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 28), (1, 5, 7), (1, 1, 2)], ids=str)
-def test_the_hierarchy_fits_every_size(shape):
-    model = _ladder(ImageSpec(*shape, 17))
-    image = _images(3, model.spec)
-    log_likelihood, kl = model.terms(image)
-    assert log_likelihood.shape == (3,)
-    assert kl.shape == (3, len(model.net.shapes))
-    assert model.net.shapes[0] == (2, 1, 1)
-    for drawn in (model.sample(3), model.reconstruct(image)):
-        assert (drawn.dtype, drawn.shape) == (torch.uint8, (3, *shape))
-    assert torch.equal(model.reconstruct(image), model.reconstruct(image))
-
-
-@torch.no_grad()
-def test_total_probability_of_the_hierarchy_is_one():
-    model = _ladder(ImageSpec(1, 1, 2, 3))
-    world = torch.cartesian_prod(torch.arange(3), torch.arange(3)).to(torch.uint8).view(-1, 1, 1, 2)
-    p = model.log_prob(world.repeat(4000, 1, 1, 1)).double().exp().view(-1, 9)
-    assert (p.sum(1).mean() - 1).abs() < 5 * p.sum(1).std() / math.sqrt(len(p))
-
-
-@torch.no_grad()
-def test_every_layer_of_the_hierarchy_looks_at_the_image_and_reaches_it():
-    model = _ladder()
-    torch.manual_seed(0)
-    a = model.terms(_images(2))[1]
-    torch.manual_seed(0)
-    b = model.terms(16 - _images(2))[1]
-    assert (a != b).all(), "a layer's posterior does not depend on the image"
-    noise = torch.randn(1, sum(map(math.prod, model.net.shapes)))
-    first = 0
-    for size in map(math.prod, model.net.shapes):
-        other = noise.clone()
-        other[:, first : first + size] += 1.0
-        assert not torch.equal(model.net.generate(other), model.net.generate(noise)), "a layer is not used"
-        first += size
-
-
-@torch.no_grad()
-def test_samples_of_the_hierarchy_are_distributed_as_its_evidence_says():
-    model = _ladder(ImageSpec(1, 1, 2, 3))
-    world = torch.cartesian_prod(torch.arange(3), torch.arange(3)).to(torch.uint8).view(-1, 1, 1, 2)
-    p = model.log_prob(world.repeat(4000, 1, 1, 1)).double().exp().view(-1, 9).mean(0)
-    drawn = model.sample(20000, generator=torch.Generator().manual_seed(0)).flatten(1).long()
-    frequency = (3 * drawn[:, 0] + drawn[:, 1]).bincount(minlength=9) / 20000
-    assert (frequency - p).abs().max() < 0.03
