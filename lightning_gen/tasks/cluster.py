@@ -10,10 +10,12 @@ from rich.table import Table
 
 from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import LatentModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
-from lightning_gen.tasks.common.codes import Codes, codes_of, latent
+from lightning_gen.tasks.common.codes import Codes, codes_of
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["agreement", "main"]
 
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)
-    codes = codes_of(latent(module), data, options.split, options.images)
+    codes = codes_of(require(module, LatentModule), data, options.split, options.images)
     clusters = options.clusters or data.spec.classes or 10
     if clusters > len(codes.z):
         raise UserError(f"--clusters is {clusters}: want at most {len(codes.z)}, the number of images")

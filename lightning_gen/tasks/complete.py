@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_gen.batches import repeat_rows, without_image
+from lightning_gen.batches import Batch, repeat_rows, without_image
 from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module
 from lightning_gen.contracts import CompletionModule
-from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import ImageSpec, grid
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["MASKS", "main"]
 
@@ -58,24 +58,18 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     module = load_module(checkpoint_path(options.run, options.checkpoint))
-    if not isinstance(module, CompletionModule):
-        raise UserError(
-            f"{type(module).__name__} of run {options.run} cannot complete: want an autoregressive model or a flow"
-        )
+    model, levels = require(module, CompletionModule), module.spec.levels
     data = load_fitting(options.run, module, options.data)
     generator = torch.Generator().manual_seed(options.seed)
     batch = next(data.batches(options.split, options.n, 0, options.n))
     image = batch["image"]
     known = MASKS[options.missing](module.spec, generator).expand(len(image), 1, -1, -1)
-    repeated = repeat_rows(batch, options.draws)
-    done = module.complete(
-        repeated["image"], known.repeat_interleave(options.draws, 0), without_image(repeated), generator
-    )
-    rows = torch.cat([image[:, None], _occluded(image, known, module.spec.levels)[:, None], _by_image(done, image)], 1)
-    kind = "exact" if module.completes_exactly(known) else "approximate"
+    done = _completed(model, batch, known, options.draws, generator)
+    rows = torch.cat([image[:, None], _occluded(image, known, levels)[:, None], done], 1)
+    kind = "exact" if model.completes_exactly(known) else "approximate"
     name = f"complete_{options.missing}" + ("" if kind == "exact" else "_approximate")
     out = options.out or options.run / "samples" / f"{name}.png"
-    write_png(out, grid(rows.flatten(0, 1), module.spec.levels, columns=rows.shape[1]).numpy())
+    write_png(out, grid(rows.flatten(0, 1), levels, columns=rows.shape[1]).numpy())
     print(
         f"{out}: {len(image)} images, original, without its {options.missing} part, {options.draws} completions, {kind}"
     )
@@ -86,6 +80,9 @@ def _occluded(image: Tensor, known: Tensor, levels: int) -> Tensor:
     return torch.where(known, image, (levels - 1) // 2).to(torch.uint8)
 
 
-def _by_image(done: Tensor, image: Tensor) -> Tensor:
-    """(n * draws, C, H, W) -> (n, draws, C, H, W)."""
-    return done.unflatten(0, (len(image), -1))
+def _completed(model: CompletionModule, batch: Batch, known: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """Several completions of each image of `batch`, (n, draws, C, H, W)."""
+    repeated = repeat_rows(batch, draws)
+    masks = known.repeat_interleave(draws, 0)
+    done = model.complete(repeated["image"], masks, without_image(repeated), generator)
+    return done.unflatten(0, (len(known), draws))

@@ -8,8 +8,8 @@ from lightning_gen.config.arguments import Arguments
 from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write
+from lightning_gen.tasks.common.archive import unpack
 from lightning_gen.tasks.common.coders import coder_of
-from lightning_gen.tasks.compress import unpack
 
 __all__ = ["main"]
 

@@ -12,10 +12,10 @@ from lightning_gen.batches import without_image
 from lightning_gen.config.arguments import Arguments, fraction, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import ReconstructionModule
-from lightning_gen.errors import UserError
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import ImageSpec, grid
 from lightning_gen.metrics.pairs import psnr
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["NOISES", "main", "median"]
 
@@ -55,9 +55,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/denoise.png)")
     options = parser.parse_args(arguments)
 
-    module, data = load_run(options.run, options.checkpoint)
-    if not isinstance(module, ReconstructionModule):
-        raise UserError(f"{type(module).__name__} cannot denoise: want a model with codes, such as a VAE")
+    found, data = load_run(options.run, options.checkpoint)
+    module = require(found, ReconstructionModule)
     levels, generator = data.spec.levels, torch.Generator().manual_seed(options.seed)
     batches = list(data.batches("test", 256, 0, options.images))
     clean = torch.cat([batch["image"] for batch in batches])

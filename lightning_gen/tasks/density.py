@@ -14,7 +14,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import sample_blocks, seeded
 from lightning_gen.files import write_json, write_png
 from lightning_gen.images import ImageSpec, draw_density
-from lightning_gen.tasks.outliers import likelihood
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["distances", "histogram", "main", "probabilities"]
 
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
 
 def _of_plane(module: ImageModule) -> LikelihoodModule:
     """`module` as what it is; raises where its density cannot be drawn."""
-    model = likelihood(module)
+    model = require(module, LikelihoodModule)
     if model.spec.dims != 2:
         raise UserError(f"images are {model.spec}: want two pixels, as of configs/data/toy.yaml")
     if model.condition_keys:

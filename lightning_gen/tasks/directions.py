@@ -24,6 +24,7 @@ from lightning_gen.files import write_json
 from lightning_gen.images import ImageSpec, grid, to_signed
 from lightning_gen.metrics.modes import spread
 from lightning_gen.tasks.common.panels import write_panels
+from lightning_gen.tasks.common.require import require
 from lightning_gen.tasks.common.vectors import Generate, check_labels, condition_rows, draw_vectors, generate_function
 
 __all__ = ["Direction", "discovered", "entrance", "fitted", "main"]
@@ -57,9 +58,8 @@ def main(arguments: list[str]) -> None:
     """``lightning-gen directions RUN [--count N | --targets NAME ...] [--label L] [--reach R] [--steps N] [--rows N]
     [--draws N] [--seed S] [--out FILE]``."""
     options = _parser().parse_args(arguments)
-    module, data = load_run(options.run, options.checkpoint)
-    if not isinstance(module, GenerativeModule):
-        raise UserError(f"{type(module).__name__} cannot sample: want a generative model")
+    loaded, data = load_run(options.run, options.checkpoint)
+    module = require(loaded, GenerativeModule)
     generate = generate_function(module)
     _check(options, module)
     targets = {name: _target(name, module, data) for name in options.targets}

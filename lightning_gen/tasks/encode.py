@@ -10,8 +10,10 @@ from rich.table import Table
 
 from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import LatentModule
 from lightning_gen.files import write_text
-from lightning_gen.tasks.common.codes import Codes, codes_of, latent
+from lightning_gen.tasks.common.codes import Codes, codes_of
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["main", "quality"]
 
@@ -27,7 +29,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)
-    encoder = latent(module)
+    encoder = require(module, LatentModule)
     train, held = (codes_of(encoder, data, split, options.images) for split in ("train", options.split))
     out = options.out or options.run / f"codes_{options.split}.csv"
     write_text(out, _csv(held))

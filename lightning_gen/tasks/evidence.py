@@ -13,10 +13,10 @@ from lightning_gen.batches import Batch, without_image
 from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import StochasticLatentModule, VariationalModule
-from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK, seeded
 from lightning_gen.files import write_json
 from lightning_gen.inference.importance import ACTIVE, fitted_kl, importance_sampled, unit_activity
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["COLLAPSED", "alarms", "main"]
 
@@ -35,9 +35,8 @@ def main(arguments: list[str]) -> None:
     parser.seed()
     options = parser.parse_args(arguments)
 
-    module, data = load_run(options.run, options.checkpoint)
-    if not isinstance(module, VariationalModule):
-        raise UserError(f"{type(module).__name__} has no latent variables with a rate: want a VAE")
+    found, data = load_run(options.run, options.checkpoint)
+    module = require(found, VariationalModule)
     batches = list(data.batches(options.split, BLOCK, 0, options.images))
     facts = _bound(module, batches, options.weights, options.seed)
     if isinstance(module, StochasticLatentModule):

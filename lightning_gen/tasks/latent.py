@@ -14,7 +14,8 @@ from lightning_gen.contracts import ImageData, LatentModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_figure, write_png
 from lightning_gen.images import grid
-from lightning_gen.tasks.common.codes import Codes, codes_of, latent
+from lightning_gen.tasks.common.codes import Codes, codes_of
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["main", "plane"]
 
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)
-    model, levels = latent(module), data.spec.levels
+    model, levels = require(module, LatentModule), data.spec.levels
     if module.condition_keys:
         raise UserError(f"{type(module).__name__} has a condition: want a model without, one plane holds all images")
     out = options.out or options.run / "latent"

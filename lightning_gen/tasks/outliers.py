@@ -12,14 +12,15 @@ from torch import Tensor
 from lightning_gen.batches import Batch
 from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import checkpoint_path, load_data, load_module, load_run
-from lightning_gen.contracts import ImageData, ImageModule, LikelihoodModule
+from lightning_gen.contracts import ImageData, LikelihoodModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK
 from lightning_gen.evaluation.likelihood import bound_of, log_probs
 from lightning_gen.files import write_text
+from lightning_gen.tasks.common.require import require
 from lightning_gen.tasks.common.typicality import statistics
 
-__all__ = ["CHANGES", "likelihood", "main", "scores"]
+__all__ = ["CHANGES", "main", "scores"]
 
 
 def _shuffled(image: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)
-    model = likelihood(module)
+    model = require(module, LikelihoodModule)
     background = _background(options.background, model) if options.background else None
     bound = bound_of(model, options.weights)
     sets = {data.name: list(data.batches(options.split, BLOCK, 0, options.images))}
@@ -80,15 +81,8 @@ def main(arguments: list[str]) -> None:
     print(out)
 
 
-def likelihood(module: ImageModule) -> LikelihoodModule:
-    """`module` as what it is; raises where it has no likelihood."""
-    if not isinstance(module, LikelihoodModule):
-        raise UserError(f"{type(module).__name__} has no likelihood: want a flow, VAE or autoregressive model")
-    return module
-
-
 def _background(run: Path, model: LikelihoodModule) -> LikelihoodModule:
-    second = likelihood(load_module(checkpoint_path(run)))
+    second = require(load_module(checkpoint_path(run)), LikelihoodModule)
     if not second.spec.fits(model.spec):
         raise UserError(f"--background {run} is of {second.spec}: want images like those of the run, {model.spec}")
     return second

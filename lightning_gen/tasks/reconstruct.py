@@ -8,10 +8,10 @@ from lightning_gen.batches import without_image
 from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import ReconstructionModule
-from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import grid
 from lightning_gen.metrics.pairs import psnr
+from lightning_gen.tasks.common.require import require
 
 __all__ = ["beside", "main"]
 
@@ -26,9 +26,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/reconstruct.png)")
     options = parser.parse_args(arguments)
 
-    module, data = load_run(options.run, options.checkpoint)
-    if not isinstance(module, ReconstructionModule):
-        raise UserError(f"{type(module).__name__} cannot reconstruct: want a model with codes, such as a VAE")
+    found, data = load_run(options.run, options.checkpoint)
+    module = require(found, ReconstructionModule)
     real, restored = [], []
     for batch in data.batches(options.split, 256):
         real.append(batch["image"])

@@ -14,6 +14,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK, sample_block
 from lightning_gen.files import atomic_write, write_png
 from lightning_gen.images import grid
+from lightning_gen.tasks.common.require import require
 from lightning_gen.tasks.common.vectors import (
     check_labels,
     condition_rows,
@@ -30,9 +31,7 @@ def main(arguments: list[str]) -> None:
     """``lightning-gen sample RUN [--n N] [--seed S | --seeds S ...] [--label L ...] [--temperature T | --truncation T]
     [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
     options = _parser().parse_args(arguments)
-    module = load_module(checkpoint_path(options.run, options.checkpoint))
-    if not isinstance(module, GenerativeModule):
-        raise UserError(f"{type(module).__name__} cannot sample: want a generative model")
+    module = require(load_module(checkpoint_path(options.run, options.checkpoint)), GenerativeModule)
     _check(options, module)
     levels, folder = module.spec.levels, options.run / "samples"
     if not options.interpolate:

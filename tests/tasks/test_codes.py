@@ -11,12 +11,14 @@ from PIL import Image
 
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import LatentModule
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.inference.importance import fitted_kl, importance_sampled, unit_activity
 from lightning_gen.metrics.pairs import psnr
 from lightning_gen.tasks.cluster import agreement
 from lightning_gen.tasks.common.codes import Codes, codes_of
+from lightning_gen.tasks.common.require import require
 from lightning_gen.tasks.denoise import NOISES, median
 from lightning_gen.tasks.encode import quality
 from lightning_gen.tasks.evidence import alarms
@@ -230,7 +232,7 @@ def test_a_posterior_that_collapses_in_training_is_told_once(fit, capsys):
     [
         (["evidence"], "DCGAN has no latent variables with a rate"),
         (["reconstruct"], "DCGAN cannot reconstruct"),
-        (["denoise"], "DCGAN cannot denoise"),
+        (["denoise"], "DCGAN cannot reconstruct"),
         (["encode"], "DCGAN has no codes"),
         (["latent"], "DCGAN has no codes"),
         (["cluster"], "DCGAN has no codes"),
@@ -261,7 +263,5 @@ def test_bad_arguments_are_refused_in_one_line(run, arguments, words, capsys):
 
 
 def test_codes_need_a_model_that_has_them():
-    from lightning_gen.tasks.common.codes import latent
-
-    with pytest.raises(UserError, match="has no codes"):
-        latent(torch.nn.Linear(1, 1))
+    with pytest.raises(UserError, match="Linear has no codes"):
+        require(torch.nn.Linear(1, 1), LatentModule)

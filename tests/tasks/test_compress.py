@@ -17,8 +17,8 @@ from lightning_gen.models.vae import VAE
 from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.condition import Label
 from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
+from lightning_gen.tasks.common.archive import pack, unpack
 from lightning_gen.tasks.common.coders import BitsBackCoder, coder_of
-from lightning_gen.tasks.compress import pack, unpack
 
 
 @pytest.fixture(scope="module")

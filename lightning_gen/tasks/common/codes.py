@@ -6,10 +6,9 @@ import numpy as np
 import torch
 
 from lightning_gen.batches import without_image
-from lightning_gen.contracts import ImageData, ImageModule, LatentModule, Split
-from lightning_gen.errors import UserError
+from lightning_gen.contracts import ImageData, LatentModule, Split
 
-__all__ = ["Codes", "codes_of", "latent"]
+__all__ = ["Codes", "codes_of"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,6 @@ class Codes:
     z: np.ndarray
     label: np.ndarray | None
     pixels: np.ndarray
-
-
-def latent(module: ImageModule) -> LatentModule:
-    """`module` as what it is; raises where it has no codes."""
-    if not isinstance(module, LatentModule):
-        raise UserError(f"{type(module).__name__} has no codes: want a model with a vector per image, such as a VAE")
-    return module
 
 
 @torch.no_grad()

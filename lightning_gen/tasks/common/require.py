@@ -1,0 +1,40 @@
+"""A model as what a task needs it to be."""
+
+from typing import TypeVar
+
+from lightning_gen.contracts import (
+    CompletionModule,
+    GenerativeModule,
+    ImageModule,
+    LatentModule,
+    LikelihoodModule,
+    ReconstructionModule,
+    VariationalModule,
+)
+from lightning_gen.errors import UserError
+
+__all__ = ["require"]
+
+K = TypeVar("K")
+
+#: contract -> what a model without it lacks, and which models have it
+_LACKS: dict[type, tuple[str, str]] = {
+    CompletionModule: ("cannot complete", "an autoregressive model or a flow"),
+    GenerativeModule: ("cannot sample", "a generative model"),
+    LatentModule: ("has no codes", "a model with a vector per image, such as a VAE"),
+    LikelihoodModule: ("has no likelihood", "a flow, VAE or autoregressive model"),
+    ReconstructionModule: ("cannot reconstruct", "a model with codes, such as a VAE"),
+    VariationalModule: ("has no latent variables with a rate", "a VAE"),
+}
+
+
+def require(module: ImageModule, contract: type[K]) -> K:
+    """Give `module` back as a `contract`, one of those above.
+
+    Raises:
+        UserError: it is no such model.
+    """
+    if not isinstance(module, contract):
+        lacks, want = _LACKS[contract]
+        raise UserError(f"{type(module).__name__} {lacks}: want {want}")
+    return module
