@@ -1,10 +1,11 @@
 """The parser of every command but `fit`: its errors are one plain line, and it knows the arguments commands share."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from lightning_gen.config.trust import VARIABLE, grant
 from lightning_gen.errors import UserError
 
 __all__ = ["Arguments", "fraction", "natural", "positive"]
@@ -24,6 +25,12 @@ class Arguments(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
 
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As in `argparse`; packages named by ``--trust`` are trusted from here on."""
+        options = super().parse_args(args, namespace)
+        grant(getattr(options, "trust", ()))
+        return options
+
     def run(self) -> None:
         """Add ``RUN``, a run folder, and ``--checkpoint``, which of its checkpoints."""
         self.add_argument("run", type=Path, help="run folder")
@@ -32,6 +39,12 @@ class Arguments(argparse.ArgumentParser):
     def checkpoint(self) -> None:
         """Add ``--checkpoint``, which one of a run."""
         self.add_argument("--checkpoint", choices=["last", "best"], default="last", help="which one of the run (last)")
+        self.trust()
+
+    def trust(self) -> None:
+        """Add ``--trust``, a package whose classes the files that are read may name."""
+        about = f"its classes may be built from files, beside ours; may be given again (as in {VARIABLE})"
+        self.add_argument("--trust", metavar="PACKAGE", action="append", default=[], help=about)
 
     def split(self) -> None:
         """Add ``--split``, which images of the data set."""

@@ -4,6 +4,7 @@ import importlib
 import sys
 
 from lightning_gen import __version__
+from lightning_gen.config.trust import trusting
 from lightning_gen.errors import UserError
 
 __all__ = ["COMMANDS", "entry", "main"]
@@ -57,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if arguments[0] not in COMMANDS:
             raise UserError(f"unknown command {arguments[0]}: want one of {', '.join(COMMANDS)}")
-        importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
+        with trusting():
+            importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
     except (UserError, OSError) as error:
         print(f"lightning-gen: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

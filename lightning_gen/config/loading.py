@@ -1,22 +1,31 @@
 """Rebuild what a run left behind: the model from its checkpoint alone, the data from the run's config."""
 
-import argparse
-import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters_context
 from safetensors import SafetensorError, safe_open
-from yaml import YAMLError
 
-from lightning_gen.config.messages import plain_line
+from lightning_gen.config.building import Where, build
+from lightning_gen.config.reading import read_config
 from lightning_gen.contracts import ImageData, ImageModule
 from lightning_gen.errors import UserError
 
-__all__ = ["checkpoint_path", "export_header", "load_data", "load_fitting", "load_module", "load_run", "load_section"]
+__all__ = [
+    "checkpoint_path",
+    "export_header",
+    "load_data",
+    "load_fitting",
+    "load_module",
+    "load_run",
+    "load_section",
+    "read_checkpoint",
+]
+
+#: the header of an export says how the model is built; the weights are no part of it
+_LONGEST_HEADER = 1 << 20
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule, ImageData]:
@@ -27,7 +36,7 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule,
         checkpoint: "last" or "best".
 
     Raises:
-        UserError: the folder is not a run, or has no such checkpoint.
+        UserError: the folder is not a run, has no such checkpoint, or names a class that is not trusted.
     """
     path = checkpoint_path(folder, checkpoint)
     return load_module(path), load_data(Path(folder) / "config.yaml")
@@ -48,16 +57,12 @@ def load_data(config: str | Path) -> ImageData:
     """The data set of the section ``data`` of a YAML file.
 
     Raises:
-        UserError: no such file, or no data set in it.
+        UserError: no such file, no data set in it, or a class that is not trusted.
     """
-    from jsonargparse import ArgumentParser
-
-    section = _content(config).get("data")
+    section = read_config(config).get("data")
     if section is None:
         raise UserError(f"config {config} has no section data: want data: {{class_path: ..., init_args: ...}}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(ImageData, "data")
-    return _instantiate(parser, {"data": section}, config).data
+    return cast(ImageData, _built(ImageData, section, Where("data", f"config {config}")))
 
 
 def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> ImageData:
@@ -75,30 +80,49 @@ def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> 
 def load_section(config: str | Path, section: str, kind: type, changes: dict[str, Any]) -> Any:
     """The object of class `kind` that the section of a run's config describes, with some arguments changed; all its
     defaults where there is no such section."""
-    from jsonargparse import ArgumentParser
+    content = read_config(config).get(section) or {}
+    where = Where(section, f"config {config}")
+    if not isinstance(content, dict):
+        raise where.wrong(content, f"the arguments of {kind.__name__}")
+    return _built(kind, {**content, **changes}, where)
 
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, section)
-    return _instantiate(parser, {section: {**_content(config).get(section, {}), **changes}}, config)[section]
 
-
-def _content(config: str | Path) -> dict[str, Any]:
-    if not Path(config).is_file():
-        raise UserError(f"config {config} does not exist")
+def _built(kind: type, value: Any, where: Where) -> Any:
+    """Whatever a constructor says of the values of a file, in one line."""
     try:
-        content = OmegaConf.to_container(OmegaConf.load(config), resolve=True)
-    except (YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"config {config} cannot be read: {' '.join(str(error).split())}") from error
-    return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
-
-
-def _instantiate(parser: Any, content: dict[str, Any], config: str | Path) -> Any:
-    try:
-        return parser.instantiate_classes(parser.parse_object(content))
+        return build(kind, value, where)
     except UserError:
         raise
-    except (argparse.ArgumentError, argparse.ArgumentTypeError, ValueError, TypeError) as error:
-        raise UserError(f"config {config}: {plain_line(str(error))}") from error
+    except Exception as error:
+        raise UserError(f"{where} does not fit: {_why(error)}; want what this version wrote") from error
+
+
+def _why(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}, {words[:160]}" if words else type(error).__name__
+
+
+def read_checkpoint(path: str | Path, **options: Any) -> dict[str, Any]:
+    """The values of a checkpoint, tensors and plain values alone, on the CPU.
+
+    Args:
+        path: of the file.
+        options: of `torch.load`, such as ``mmap``.
+
+    Raises:
+        UserError: no such file, or not one that `lightning-gen fit` wrote.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"checkpoint {path} does not exist")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, **options)
+        whole = isinstance(checkpoint["state_dict"], dict) and isinstance(checkpoint["hyper_parameters"], dict)
+        whole = whole and "_class_path" in checkpoint["hyper_parameters"]
+    except Exception as error:
+        raise UserError(f"checkpoint {path} cannot be read: want one that lightning-gen fit wrote") from error
+    if not whole or not isinstance(checkpoint.get("images_seen"), int):
+        raise UserError(f"checkpoint {path} says not how its model is built: want one that lightning-gen fit wrote")
+    return checkpoint
 
 
 def load_module(path: str | Path, ema: bool = True) -> ImageModule:
@@ -109,66 +133,57 @@ def load_module(path: str | Path, ema: bool = True) -> ImageModule:
         ema: take the moving average of the weights where the checkpoint has one; an export has nothing else.
 
     Raises:
-        UserError: no such file, not a checkpoint, or one that does not say how its model is built.
+        UserError: no such file, not a checkpoint, one that does not say how its model is built, or that names a class
+            that is not trusted.
     """
-    if not Path(path).is_file():
-        raise UserError(f"checkpoint {path} does not exist")
     if Path(path).suffix == ".safetensors":
         return _load_exported(path)
+    checkpoint = read_checkpoint(path)
+    model = _model(checkpoint["hyper_parameters"], f"checkpoint {path}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        class_path = checkpoint["hyper_parameters"]["_class_path"]
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        if ema and "ema" in checkpoint:
+            model.ema_network.load_state_dict(checkpoint["ema"], strict=False)
     except Exception as error:
-        raise UserError(f"checkpoint {path} cannot be read: want one that lightning-gen fit wrote") from error
-    _check_trusted(checkpoint["hyper_parameters"])
-    module = getattr(importlib.import_module(class_path.rpartition(".")[0]), class_path.rpartition(".")[2])
-    try:
-        model = module.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, TypeError, AttributeError, ValueError, argparse.ArgumentError) as error:
-        why = " ".join(str(error).split())[:160]
-        raise UserError(f"checkpoint {path} does not fit {class_path}: {why}; want one of this version") from error
-    if ema and "ema" in checkpoint:
-        model.ema_network.load_state_dict(checkpoint["ema"], strict=False)
+        raise UserError(f"checkpoint {path} does not fit its model: {_why(error)}; want one of this version") from error
     return model.eval()
+
+
+def _model(hyper: dict[str, Any], source: str) -> ImageModule:
+    """The model that the values of a checkpoint describe, without its weights."""
+    arguments = {name: value for name, value in hyper.items() if name not in ("_class_path", "_instantiator")}
+    section = {"class_path": hyper["_class_path"], "init_args": arguments}
+    # It keeps the values as they are, so that it can be saved and rebuilt once more.
+    with _given_hyperparameters_context(hparams=hyper, instantiator="lightning.pytorch.cli.instantiate_module"):
+        return cast(ImageModule, _built(ImageModule, section, Where("model", source)))
 
 
 def export_header(path: str | Path) -> dict[str, str]:
     """What the header of an exported file says, from the checkpoint at `path`: how the model is built, and what it has
     seen. The weights that belong to it are the state of `ImageModule.ema_network`."""
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    checkpoint = read_checkpoint(path, mmap=True)
     about = {"model": checkpoint["hyper_parameters"], "images_seen": checkpoint["images_seen"]}
     return {"format": "pt", "lightning_gen": json.dumps(about)}
 
 
 def _load_exported(path: str | Path) -> ImageModule:
-    from lightning.pytorch.cli import instantiate_module
-
+    if not Path(path).is_file():
+        raise UserError(f"file {path} does not exist")
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads(file.metadata()["lightning_gen"])
+            header = file.metadata()["lightning_gen"]
+            about = json.loads(header) if len(header) <= _LONGEST_HEADER else {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        hyper = {key: value for key, value in about["model"].items() if key != "_instantiator"}
-        class_path = hyper["_class_path"]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        hyper, images_seen = dict(about["model"]), about["images_seen"]
+        if not isinstance(hyper["_class_path"], str) or not isinstance(images_seen, int):
+            raise ValueError("no class")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"file {path} cannot be read: want one that lightning-gen export wrote") from error
-    _check_trusted(hyper)
+    model = _model(hyper, f"file {path}")
     try:
-        model = instantiate_module(ImageModule, hyper)
         model.ema_network.load_state_dict(tensors)
-    except (argparse.ArgumentError, RuntimeError, TypeError, AttributeError, ValueError) as error:
-        why = " ".join(str(error).split())[:160]
-        raise UserError(f"file {path} does not fit {class_path}: {why}; want one of this version") from error
-    model.images_seen = about["images_seen"]
+    except Exception as error:
+        raise UserError(f"file {path} does not fit its model: {_why(error)}; want one of this version") from error
+    model.images_seen = images_seen
     return model.eval()
-
-
-def _check_trusted(value: Any) -> None:
-    """Refuse a checkpoint that names classes outside this project and torch: building it would run foreign code."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if key in ("class_path", "_class_path") and str(item).split(".")[0] not in ("lightning_gen", "torch"):
-                raise UserError(f"checkpoint names the class {item}: want lightning_gen or torch classes only")
-            _check_trusted(item)
-    elif isinstance(value, list):
-        for item in value:
-            _check_trusted(item)

@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import Any
 
-__all__ = ["flat", "plain_line"]
+__all__ = ["flat", "nearest", "plain_line"]
 
 _CLASS = re.compile(r"(?:given class_path |class_path=)'([\w.]+)'")
 #: the groups of arguments that are not classes chosen in YAML
@@ -78,9 +78,17 @@ def _unknown(where: str, name: str, owner: str) -> str:
     """An argument that does not exist, with the nearest that does."""
     full = f"{where}.init_args.{name}" if where else name
     known = _arguments(owner or _GROUPS.get(name.partition(".")[0], ""))
-    near = difflib.get_close_matches(name.rpartition(".")[2], known, 1)
-    wanted = f"{near[0]}?" if near else f"one of {', '.join(known)}" if known else "see --help"
-    return f"{full} is no argument{f' of {owner}' if owner else ''}: want {wanted}"
+    return f"{full} is no argument{f' of {owner}' if owner else ''}: want {nearest(name.rpartition('.')[2], known)}"
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """What was meant by a name that is not known: the nearest one that is, or all of them.
+
+    >>> nearest("widht", ["width", "layers"])
+    'width?'
+    """
+    near = difflib.get_close_matches(name, known, 1)
+    return f"{near[0]}?" if near else f"one of {', '.join(known)}" if known else "no argument"
 
 
 def _arguments(path: str) -> list[str]:

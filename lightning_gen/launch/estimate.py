@@ -11,13 +11,12 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from lightning_gen.config.arguments import Arguments, fraction, positive
-from lightning_gen.config.loading import checkpoint_path
+from lightning_gen.config.loading import checkpoint_path, read_checkpoint
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json, read_json_lines
 
@@ -64,7 +63,7 @@ def measure(run: Path) -> Measured:
     if len(rows) < 2 or rows[-1]["seconds"] <= rows[0]["seconds"]:
         raise UserError(f"run {run} has {len(rows)} rows of metrics: want two or more to take a rate from")
     processes = read_json(run / "run.json")["processes"]
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = read_checkpoint(path, mmap=True)
     rate = (rows[-1]["images_seen"] - rows[0]["images_seen"]) / (rows[-1]["seconds"] - rows[0]["seconds"])
     batches = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
     return Measured(

@@ -18,6 +18,7 @@ from safetensors.torch import save
 
 from lightning_gen.config.arguments import Arguments
 from lightning_gen.config.loading import checkpoint_path, export_header, load_module
+from lightning_gen.config.reading import parse_yaml, read_text
 from lightning_gen.contracts import GenerativeModule, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write, write_png, write_text
@@ -58,7 +59,7 @@ def _write(folder: Path, module: ImageModule, path: Path, run: RunRecord, checkp
     tensors = {key: value.detach().clone().contiguous() for key, value in module.ema_network.state_dict().items()}
     with atomic_write(folder / "model.safetensors") as stream:
         stream.write(save(tensors, export_header(path)))
-    config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    config = parse_yaml(read_text(run.folder / "config.yaml", "config"), "config.yaml") or {}
     kept = {key: config[key] for key in _SECTIONS if key in config}
     write_text(folder / "config.yaml", yaml.safe_dump(kept, sort_keys=False))
     if isinstance(module, GenerativeModule):

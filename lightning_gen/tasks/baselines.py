@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--root", type=Path, default=Path("runs"), help="where the run folders go (runs)")
     parser.split()
     parser.add_argument("--samples", type=natural, help="images in each generated set (as in CONFIG, or 1,000)")
+    parser.trust()
     options = parser.parse_args(arguments)
 
     data = load_data(options.config)

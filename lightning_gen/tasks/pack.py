@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("config", type=Path, help="YAML with the data set, such as one of configs/data")
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
     parser.add_argument("--images", type=natural, default=1000, help="in each shard (1,000)")
+    parser.trust()
     options = parser.parse_args(arguments)
     index = write_shards(load_data(options.config), options.out, options.images, print)
     count = sum(shard.images for shards in index.splits.values() for shard in shards)

@@ -86,5 +86,5 @@ def test_a_file_that_is_no_export_is_refused(tmp_path):
         load_module(tmp_path / "foreign.safetensors")
     about = {"model": {"_class_path": "subprocess.Popen"}, "images_seen": 0}
     save_file({"weight": torch.zeros(2)}, tmp_path / "evil.safetensors", {"lightning_gen": json.dumps(about)})
-    with pytest.raises(UserError, match=r"names the class subprocess.Popen: want lightning_gen or torch"):
+    with pytest.raises(UserError, match=r"class_path is subprocess.Popen, of a package that is not trusted"):
         load_module(tmp_path / "evil.safetensors")
