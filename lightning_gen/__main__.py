@@ -2,4 +2,5 @@
 
 from lightning_gen.config.cli import entry
 
-entry()
+if __name__ == "__main__":
+    entry()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lightning_gen.config.messages import nearest
 from lightning_gen.config.scalars import SCALARS, Misfit, one_of, scalar
+from lightning_gen.config.signatures import parameters, shortest_path
 from lightning_gen.config.trust import find_class
 from lightning_gen.errors import UserError
 
@@ -59,7 +60,7 @@ class Where(NamedTuple):
 class Piece:
     """A class to be built: with these arguments, or called with them later (a factory)."""
 
-    kind: Callable[..., Any]
+    kind: type
     arguments: dict[str, Any]
     factory: bool = False
 
@@ -129,7 +130,7 @@ def _fit_any(hints: tuple[Any, ...], value: Any, where: Where) -> Any:
             return _fit(hint, value, where)
         except Misfit as error:
             wanted.append(error.wanted)
-    raise Misfit(" or ".join(dict.fromkeys(wanted)))
+    raise Misfit(" or ".join(dict.fromkeys(filter(None, wanted))))
 
 
 def _fit_collection(origin: type, hints: tuple[Any, ...], value: Any, where: Where) -> Any:
@@ -170,7 +171,7 @@ def _fit_class(wanted: type, value: Any, where: Where) -> Any:
             raise Misfit(f"one of {', '.join(wanted.__members__)}")
         return wanted[value]
     if wanted is Tensor:
-        raise Misfit("no tensor in a file")
+        raise Misfit("")  # one of several hints of an optimizer, never of a file
     kind, arguments, place = _named((wanted,), value, where)
     return Piece(kind, _arguments(kind, arguments, place))
 
@@ -230,6 +231,7 @@ def _all_arguments(value: dict[str, Any], where: Where) -> dict[str, Any]:
 
 def _class_of(wanted: tuple[Any, ...], path: Any, where: Where) -> type:
     place = where.below("class_path")
+    path = _by_name(path, wanted) if where.open_world else path
     kind = find_class(path, str(place), where.open_world)
     bases = tuple(base for base in wanted if isinstance(base, type))
     if bases and not issubclass(kind, bases):
@@ -239,9 +241,19 @@ def _class_of(wanted: tuple[Any, ...], path: Any, where: Where) -> type:
     return kind
 
 
+def _by_name(path: Any, wanted: tuple[Any, ...]) -> Any:
+    """The path of a subclass that is known by its name alone, as the command line takes it; else `path` as it is."""
+    found, rest = [], [kind for kind in wanted if isinstance(kind, type) and kind is not object]
+    while rest and isinstance(path, str) and "." not in path:
+        kind = rest.pop()
+        found += [f"{kind.__module__}.{path}"] if kind.__name__ == path else []
+        rest += type.__subclasses__(kind)
+    return found[0] if found else path
+
+
 def _arguments(kind: type, values: dict[str, Any], where: Where, skip: int = 0) -> dict[str, Any]:
     """The arguments of a class, planned; the first `skip` of them come later."""
-    known, required = _parameters(kind, skip)
+    known, required = parameters(kind, skip)
     for name in values:
         if name not in known and "**" not in known:
             raise _unknown(kind, name, [*known], where)
@@ -253,37 +265,6 @@ def _arguments(kind: type, values: dict[str, Any], where: Where, skip: int = 0) 
 
 def _unknown(kind: type, name: object, known: list[str], where: Where) -> UserError:
     about = nearest(str(name), known)
-    return UserError(f"{where.below(str(name))} is no argument of {kind.__module__}.{kind.__name__}: want {about}")
-
-
-def _parameters(kind: type, skip: int) -> tuple[dict[str, Any], list[str]]:
-    """The type hints of a constructor by name, ``**`` among them where it takes more, and those without a default."""
-    signature = inspect.signature(kind)
-    hints = _hints(kind)
-    known: dict[str, Any] = {}
-    required = []
-    for index, parameter in enumerate(signature.parameters.values()):
-        if parameter.kind is parameter.VAR_KEYWORD:
-            known |= {name: hint for name, hint in _inherited(kind).items() if name not in known} | {"**": Any}
-        elif parameter.kind is not parameter.VAR_POSITIONAL and index >= skip:
-            known[parameter.name] = hints.get(parameter.name, Any)
-            if parameter.default is parameter.empty:
-                required.append(parameter.name)
-    return known, required
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    try:
-        return get_type_hints(kind.__init__)  # type: ignore[misc]
-    except (NameError, TypeError, AttributeError):
-        return {}
-
-
-def _inherited(kind: type) -> dict[str, Any]:
-    """The hints of the constructors that ``**kwargs`` may be handed on to."""
-    found: dict[str, Any] = {}
-    for base in kind.__mro__[1:]:
-        if "__init__" in vars(base) and base is not object:
-            found = {**_hints(base), **found}
-    found.pop("return", None)
-    return found
+    classed = where.argument.endswith("init_args")  # a section such as run names no class
+    owner = f" of {shortest_path(kind)}" if classed else ""
+    return UserError(f"{where.below(str(name))} is no argument{owner}: want {about}")

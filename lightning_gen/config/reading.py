@@ -45,12 +45,14 @@ def read_text(path: str | Path, what: str = "file", largest: int = _LARGEST) -> 
     try:
         about = os.stat(path)
         if not stat.S_ISREG(about.st_mode):
-            raise UserError(f"{what} {path} is no ordinary file: want one")
+            raise UserError(f"{what} {path} is no ordinary file: want a file")
         if about.st_size > largest:
             raise UserError(f"{what} {path} has {about.st_size} bytes: want at most {largest}")
         return Path(path).read_text(encoding="utf-8")
+    except UserError:
+        raise
     except FileNotFoundError:
-        raise UserError(f"{what} {path} does not exist") from None
+        raise UserError(f"{what} {path} does not exist: want a file") from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no text"
         raise UserError(f"{what} {path} cannot be read: {why}") from error

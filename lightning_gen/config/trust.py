@@ -16,10 +16,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import metadata
+from typing import Any
 
 from lightning_gen.errors import UserError
 
-__all__ = ["GROUP", "VARIABLE", "find_class", "grant", "is_open", "trusted_packages", "trusting"]
+__all__ = ["GROUP", "VARIABLE", "find_class", "grant", "is_open", "only_trusted", "trusted_packages", "trusting"]
 
 #: entry points of this group name packages whose classes files may name
 GROUP = "lightning_gen"
@@ -90,6 +91,30 @@ def is_open() -> bool:
     return VARIABLE not in os.environ
 
 
+@contextmanager
+def only_trusted() -> Iterator[None]:
+    """Inside the block the configuration library imports nothing but what is trusted, unless `is_open`."""
+    if is_open():
+        yield
+        return
+    from jsonargparse import _common, set_parsing_settings
+
+    before = dict(_common.parsing_settings)  # they hold for the whole process
+    homes = [f"{kind.__module__}.{kind.__qualname__}" for kind in map(_torch_class, sorted(_TORCH))]
+    rooms = [f"lightning_gen.{room}" for room in sorted(_ROOMS)]
+    allowed = [*_TORCH, *homes, *_SINGLE, *rooms, *trusted_packages()]
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=allowed)
+    try:
+        yield
+    finally:
+        _common.parsing_settings.clear()
+        _common.parsing_settings.update(before)
+
+
+def _torch_class(path: str) -> Any:
+    return vars(importlib.import_module(path.rpartition(".")[0]))[path.rpartition(".")[2]]
+
+
 def find_class(path: object, where: str, open_world: bool = False) -> type:
     """The class that `path` names.
 
@@ -129,7 +154,7 @@ def _parts(path: object, where: str) -> list[str]:
     parts = path.split(".") if isinstance(path, str) and len(path) <= _LONGEST else []
     if len(parts) < 2 or not all(part.isidentifier() and not part.startswith("__") for part in parts):
         shown = repr(path)[:80]
-        raise UserError(f"{where} is {shown}: want the path of a class, such as lightning_gen.models.vae.VAE")
+        raise UserError(f"{where} is {shown}: want the path of a class, such as package.module.Class")
     return parts
 
 

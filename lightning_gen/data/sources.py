@@ -181,17 +181,32 @@ def _first(root: Path, names: Sequence[str]) -> Path | None:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    """Names of the picture files below `root`, ``/`` between folders; a link that leads in a circle is cut."""
-    seen = set()
+    """Names of the picture files below `root`, ``/`` between folders. A link that leads in a circle is cut.
+
+    Raises:
+        UserError: a link leads out of `root`, to another place of this machine.
+    """
+    top = os.path.realpath(root)
     for folder, inner, files in os.walk(root, followlinks=True):
         here = os.path.realpath(folder)
-        if here in seen:
+        _check_inside(folder, here, top)
+        base = Path(folder).relative_to(root)
+        if here in {os.path.realpath(root / parent) for parent in base.parents}:
             inner.clear()
             continue
-        seen.add(here)
-        base = Path(folder).relative_to(root).as_posix()
-        names = (name if base == "." else f"{base}/{name}" for name in files)
-        yield from (name for name in names if _is_picture(name))
+        for file in files:
+            name = file if base == Path() else f"{base.as_posix()}/{file}"
+            if _is_picture(name):
+                _check_inside(os.path.join(folder, file), None, top)
+                yield name
+
+
+def _check_inside(path: str, real: str | None, top: str) -> None:
+    """Raise where `path` is a link that leads out of `top`; `real` is where it leads, None: to be found out."""
+    if real is None:
+        real = os.path.realpath(path) if os.path.islink(path) else os.path.join(top, "")
+    if real != top and not real.startswith(os.path.join(top, "")):
+        raise UserError(f"data.root holds the link {path}, which leads out of it to {real}: want the pictures there")
 
 
 def _is_picture(name: str) -> bool:

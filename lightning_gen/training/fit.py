@@ -1,6 +1,5 @@
 """``lightning-gen fit``: configuration -> model, data, trainer -> a run folder."""
 
-import argparse
 import logging
 import os
 import platform
@@ -14,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 
 from lightning_gen import __version__
-from lightning_gen.config.messages import plain_line
-from lightning_gen.contracts import AdversarialModule, ImageData, ImageModule, VariationalModule
+from lightning_gen.config.parser import CommandLine
+from lightning_gen.contracts import AdversarialModule, ImageModule, VariationalModule
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import write_json, write_text
@@ -98,50 +95,23 @@ class Run:
         return Path(self.root) / self.name
 
 
-class _CLI(LightningCLI):
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
-        parser.add_class_arguments(Run, "run")
-        parser.add_class_arguments(Evaluation, "evaluation")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+#: a run is as long as ``run.images`` says, shows its own progress, and evaluates by ``run.evaluate_every``
+_TRAINER_DEFAULTS: dict[str, Any] = {
+    "max_epochs": -1,
+    "accelerator": "auto",
+    "devices": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+    "limit_val_batches": 0,
+    "log_every_n_steps": 20,
+}
 
 
 def build(arguments: list[str]) -> Any:
     """The one construction path: configuration -> an object with .model, .datamodule, .trainer, .config."""
-    trainer_defaults = {
-        "max_epochs": -1,
-        "accelerator": "auto",
-        "devices": 1,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": False,
-        "limit_val_batches": 0,
-        "log_every_n_steps": 20,
-    }
-    parser_kwargs = {"exit_on_error": False, "parser_mode": "omegaconf+", "allow_abbrev": False}
-    try:
-        return _CLI(
-            ImageModule,
-            ImageData,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=None,
-            trainer_defaults=trainer_defaults,
-            seed_everything_default=0,
-            parser_kwargs=parser_kwargs,
-            auto_configure_optimizers=False,
-            args=arguments,
-            run=False,
-        )
-    except UserError:
-        raise
-    except MisconfigurationException as error:  # of the trainer: an accelerator that is not there, and the like
-        raise UserError(f"trainer: {plain_line(str(error))}; want a trainer that this machine has") from error
-    except (argparse.ArgumentError, argparse.ArgumentTypeError, ValueError, TypeError) as error:
-        raise UserError(f"configuration: {plain_line(str(error))}") from error
+    return CommandLine.construct(arguments, {"run": Run, "evaluation": Evaluation}, _TRAINER_DEFAULTS)
 
 
 def main(arguments: list[str]) -> None:
@@ -152,7 +122,7 @@ def main(arguments: list[str]) -> None:
     _silence()
     cli = build(arguments)
     run: Run = cli.config_init.run
-    config = cli.parser.dump(cli.config, skip_none=False)
+    config = cli.written()
     cli.datamodule.train_dataloader()  # a set that cannot be read is refused before anything is written
     evaluation: Evaluation = cli.config_init.evaluation
     evaluation.check(cli.model)

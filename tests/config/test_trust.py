@@ -85,7 +85,7 @@ def test_a_checkpoint_of_other_content_is_one_line(copy, tmp_path, capsys):
         "another type": {"hyper_parameters": 3},
         "no weights": {"state_dict": None},
         "weights of another shape": {"state_dict": {key: torch.zeros(3) for key in content["state_dict"]}},
-        "weights that are none": {"state_dict": {key: "x" for key in content["state_dict"]}},
+        "weights that are none": {"state_dict": dict.fromkeys(content["state_dict"], "x")},
         "an average of another shape": {"ema": {key: torch.zeros(3) for key in content["state_dict"]}},
         "an average that is none": {"ema": 3},
         "images that are none": {"images_seen": "many"},

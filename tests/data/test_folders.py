@@ -12,6 +12,7 @@ from PIL import Image
 from lightning_gen.data.augment import Chain, HorizontalFlip, RandomShift
 from lightning_gen.data.folders import ClassFolders, ImageFolder
 from lightning_gen.data.levels import Threshold
+from lightning_gen.data.sources import Folder
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 
@@ -76,6 +77,10 @@ def test_the_first_pictures_of_a_split_are_a_sample_of_all_classes(tmp_path):
     data = ClassFolders(str(tmp_path))
     for split in ("train", "test"):
         assert 3 <= int(next(data.batches(split, 16))["label"].sum()) <= 13
+
+
+def _names_of(root):
+    return Folder(root).names
 
 
 def _names(data, split):
@@ -183,6 +188,28 @@ def test_hidden_and_foreign_files_are_left_out(pictures):
     (pictures / "cat" / "._00.png").write_bytes(b"x")
     write_pictures(pictures / "__MACOSX", ["00.png"])
     assert sum(ImageFolder(str(pictures)).size(split) for split in SPLITS) == 20
+
+
+def test_a_link_that_leads_out_is_refused_and_one_inside_is_followed(pictures, tmp_path):
+    (pictures / "dog" / "kittens").symlink_to(pictures / "cat")
+    (pictures / "dog" / "circle").symlink_to(pictures)
+    assert len(_names_of(pictures)) == 30
+    for target in ("/", str(tmp_path), str(pictures / "cat" / "00.png")):
+        link = pictures / "cat" / ("file.png" if target.endswith("png") else "out")
+        link.symlink_to(target)
+        if target.endswith("png"):
+            assert len(_names_of(pictures)) == 32  # inside: a picture under two names, in two folders
+        else:
+            with pytest.raises(UserError, match="which leads out of it to"):
+                ImageFolder(str(pictures))
+        link.unlink()
+    (tmp_path / "secret.png").write_bytes(b"x")
+    (pictures / "cat" / "file.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(UserError, match="which leads out of it to"):
+        ImageFolder(str(pictures))
+    (tmp_path / "elsewhere").symlink_to(pictures / "dog")
+    with pytest.raises(UserError, match="which leads out"):  # the root itself may be a link, what is in it may not
+        ImageFolder(str(tmp_path / "elsewhere"))
 
 
 def _empty(root):
