@@ -32,7 +32,7 @@ from lightning.pytorch import Callback
 
 from benchmarks.interleave import RESULTS, record
 from lightning_gen.files import read_json, write_json
-from lightning_gen.training.checkpoints import Checkpoints
+from lightning_gen.training.checkpoints import RunCheckpoint
 from tests.launch.processes import Pair, prepare
 
 BATCH, BLOCK = 64, 20
@@ -59,7 +59,7 @@ class StepCount(Callback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         # Before a batch: rows are logged after all that is called at the end of one.
-        if trainer.fit_loop.total_batch_idx % BLOCK == 0:
+        if pl_module.batches_seen % BLOCK == 0:
             self.times.append((time.perf_counter(), time.process_time()))
             self.begin(len(self.times) - 1, trainer, pl_module)
 
@@ -85,14 +85,14 @@ class Turns(StepCount):
     def begin(self, block: int, trainer: Any, module: Any) -> None:
         case = COSTS[self.turns[block - 1]] if 0 < block <= len(self.turns) else "neither"
         trainer.log_every_n_steps = 1 if case == "a row each batch" else _NEVER
-        marks = _checkpoints(trainer).marks
-        marks.every, marks.next = _NEVER, _NEVER
+        interval = _checkpoints(trainer).interval
+        interval.every, interval.next = _NEVER, _NEVER
         if case == "a checkpoint":
-            marks.next = module.images_seen + BATCH * BLOCK // 2
+            interval.next = module.images_seen + BATCH * BLOCK // 2
 
 
-def _checkpoints(trainer: Any) -> Checkpoints:
-    return next(callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))
+def _checkpoints(trainer: Any) -> RunCheckpoint:
+    return next(callback for callback in trainer.callbacks if isinstance(callback, RunCheckpoint))
 
 
 def _words(root: Path, blocks: int, trainer: str, world: int, clock: dict[str, Any]) -> tuple[list[str], Path]:

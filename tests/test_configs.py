@@ -99,7 +99,7 @@ def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     if "MLPDecoder" in config.read_text():
         side //= 4  # 256 levels of each pixel from fully connected layers are hundreds of millions of weights
     # A grid of 64 images and the bits/dim of 2,000 would take minutes for networks that go pixel by pixel.
-    monkeypatch.setattr("lightning_gen.training.fit.SampleGrids", partial(SampleGrids, count=2))
+    monkeypatch.setattr("lightning_gen.training.trainer.SampleGrids", partial(SampleGrids, count=2))
     monkeypatch.setattr("lightning_gen.training.callbacks.evaluate.Evaluate._measure", lambda *_: None)
     if not (SHARED / data).is_dir():
         pytest.skip(f"no {SHARED / data}: real pictures are not here")

@@ -12,7 +12,7 @@ __all__ = ["flat", "nearest", "plain_line"]
 _CLASS = re.compile(r"(?:given class_path |class_path=)'([\w.]+)'")
 #: the groups of arguments that are not classes chosen in YAML
 _GROUPS = {
-    "run": "lightning_gen.training.fit.Run",
+    "run": "lightning_gen.training.options.Run",
     "trainer": "lightning.pytorch.Trainer",
     "evaluation": "lightning_gen.evaluation.protocol.Evaluation",
 }

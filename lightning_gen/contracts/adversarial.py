@@ -49,7 +49,6 @@ class AdversarialModule(ImageModule):
         training.check_weights(list(self.generator_weights))
         self.automatic_optimization = False
         self.training_plan = training
-        self.batches_seen = 0
         #: main optimizer steps of each player since the beginning of the run
         self.steps_made: dict[PlayerName, int] = {"generator": 0, "discriminator": 0}
         #: each loss of the latest batch, scalars without a gradient: ``loss_d``, ``loss_g``, and their named parts
@@ -227,7 +226,6 @@ class AdversarialModule(ImageModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         checkpoint["adversarial"] = {
-            "batches_seen": self.batches_seen,
             "steps_made": dict(self.steps_made),
             "losses": self.losses,
         }
@@ -235,7 +233,7 @@ class AdversarialModule(ImageModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         state = checkpoint["adversarial"]
-        self.batches_seen, self.steps_made = state["batches_seen"], dict(state["steps_made"])
+        self.steps_made = dict(state["steps_made"])
         self.latest_losses |= state["losses"]
 
 

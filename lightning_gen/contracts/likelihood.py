@@ -36,6 +36,7 @@ class LikelihoodModule(GenerativeModule):
     def __init__(self, spec: ImageSpec, optimizer: OptimizerFactory, schedule: Schedule | None = None) -> None:
         super().__init__(spec, schedule)
         self.optimizer_factory = optimizer
+        self._gradients_wait = False
 
     @abstractmethod
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
@@ -58,11 +59,21 @@ class LikelihoodModule(GenerativeModule):
     @final
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.apply_schedule()
+        self.batches_seen += 1
+        self._gradients_wait = True
         # Descend in bits/dim: gradients, and so clipping thresholds, keep their size across resolutions.
         bits = self.to_bits(self.objective(batch["image"], without_image(batch)).mean())
         self.latest_loss = bits.detach()
         self.count(batch)
         return bits
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Note that the accumulated gradients are used: Lightning calls this where an accumulation is full."""
+        self._gradients_wait = False
+
+    @property
+    def accumulating(self) -> bool:
+        return self._gradients_wait
 
     @property
     def losses(self) -> dict[str, Tensor]:

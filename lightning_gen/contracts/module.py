@@ -18,8 +18,6 @@ from lightning_gen.schedules import Constant, Schedule
 __all__ = ["ImageModule", "OptimizerFactory", "PictureLogger"]
 
 
-#: types of which no value is a parameter, buffer or module
-_PLAIN = frozenset({str, int, float, bool, type(None)})
 # One value, not a group of arguments: the spec is linked from the data, and a checkpoint stores it as a plain dict.
 register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=ImageSpec.from_dict)
 OptimizerFactory = Callable[[Iterable], Optimizer]
@@ -33,28 +31,16 @@ class ImageModule(LightningModule, ABC):
         schedule: factor on every optimizer's learning rate, a function of images seen (None: constant).
     """
 
-    #: Lightning passes over a hook of a batch that is not callable; one that does nothing costs it more than its call
-    on_train_batch_start: Any = None
-    on_before_backward: Any = None
-    on_after_backward: Any = None
-    on_train_batch_end: Any = None
-
     def __init__(self, spec: ImageSpec, schedule: Schedule | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.schedule = schedule or Constant()
         #: training images seen by all processes together: the x axis of every chart and schedule
         self.images_seen = 0
+        #: training batches seen by this process; a step that is under way is counted
+        self.batches_seen = 0
         # The arguments as the config spelled them (plain values): a checkpoint rebuilds its model from itself.
         self.save_hyperparameters(logger=False)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the name of each hook it calls, some forty times in a batch: what is a plain attribute and
-        # stays one needs no search among parameters, buffers and modules.
-        if type(value) in _PLAIN and name in self.__dict__:
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     @property
     def condition_keys(self) -> tuple[str, ...]:
@@ -68,23 +54,21 @@ class ImageModule(LightningModule, ABC):
 
     @property
     def accumulating(self) -> bool:
-        """Between two batches: whether the gradients wait for more of them before an optimizer step; to be called in
-        training only."""
-        done, batches = self.trainer.fit_loop.batch_idx + 1, self.trainer.num_training_batches
-        return done % self.trainer.accumulate_grad_batches != 0 and done < batches
+        """Whether the gradients of this batch wait for more of them before an optimizer step."""
+        return False
 
     def count(self, batch: Batch) -> None:
-        """Add this batch, on all processes, to `images_seen`; called at the end of every training step."""
+        """Add this batch, on all processes, to `images_seen`; call it at the end of every training step."""
         self.images_seen += len(batch["image"]) * self.trainer.world_size
 
     @property
     def losses(self) -> dict[str, Tensor]:
-        """What the newest training batch cost, by name, scalars without a gradient; logged as ``train/NAME``."""
+        """The losses of the newest training batch by name, detached scalars; logged as ``train/NAME``."""
         return {}
 
     @property
     def steps(self) -> int:
-        """Steps that training has made, of which every so many write a row; to be called in training only."""
+        """Training steps made so far: the x axis of foreign loggers. Call it in training only."""
         return self.trainer.global_step
 
     def apply_schedule(self) -> None:
@@ -95,13 +79,13 @@ class ImageModule(LightningModule, ABC):
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["images_seen"] = self.images_seen
+        checkpoint["images_seen"], checkpoint["batches_seen"] = self.images_seen, self.batches_seen
         arguments = checkpoint.pop("hyper_parameters", {})
         if "_class_path" in arguments:  # built by the configuration; a model built in code has objects as arguments
             checkpoint["hyper_parameters"] = {**arguments, "spec": self.spec.as_dict()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.images_seen = checkpoint["images_seen"]
+        self.images_seen, self.batches_seen = checkpoint["images_seen"], checkpoint["batches_seen"]
 
     def process_state(self) -> dict[str, Any]:
         """State that differs between processes, such as a pool of past images, as tensors and plain values; each

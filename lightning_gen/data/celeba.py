@@ -37,7 +37,7 @@ class CelebA(FileImages):
 
     Args:
         root: folder that holds ``celeba``, as torchvision leaves it, or that folder itself.
-        download: fetch the files with torchvision where they are missing. With several processes, once before the run.
+        download: fetch the files with torchvision where they are missing; one process does, others wait.
         size: height and width of the images, see `Frame`.
         crop: side of the square that is cut from the middle before resizing; 148 is usual, 178 the whole width.
         levels: fewer than 256 (None: 256).
@@ -68,6 +68,11 @@ class CelebA(FileImages):
     @property
     def attribute_names(self) -> tuple[str, ...]:
         return CELEBA_ATTRIBUTES
+
+    def prepare_data(self) -> None:
+        """Download what is missing. Lightning calls this in one process of each machine; the others wait."""
+        if self.download:
+            assert self.catalogue
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -1,5 +1,6 @@
 """Sets that torchvision can download and that fit into memory, in the layout it leaves on disk."""
 
+import fcntl
 import gzip
 import struct
 import zlib
@@ -26,9 +27,16 @@ _DIGITS = tuple("0123456789")
 
 
 def fetch(name: str, root: Path, download: Callable[[], object]) -> None:
-    """Run `download`; a failure is one plain line."""
+    """Run `download`, which does nothing where the files are there; other processes wait until it is done.
+
+    Raises:
+        UserError: it failed.
+    """
     try:
-        download()
+        root.mkdir(parents=True, exist_ok=True)
+        with open(root / f".{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # released as the file is closed
+            download()
     except Exception as error:  # torchvision and its helpers raise whatever their network library does
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         raise UserError(f"data.download of {name} failed ({reason}): want a network, or its files in {root}") from error
@@ -39,7 +47,7 @@ class ArrayImages(MemoryImages):
 
     Args:
         root: folder of the files; see ``docs/data.md`` for the layout of each set.
-        download: fetch the files with torchvision where they are missing. With several processes, once before the run.
+        download: fetch the files with torchvision where they are missing; one process does, others wait.
         validation: training images kept as val, the last ones, 1 or more.
         levels: fewer than 256, as a class of ``lightning_gen.data.levels`` (None: 256).
         batch_size: images per process and batch.
@@ -99,6 +107,11 @@ class ArrayImages(MemoryImages):
             "val": {"image": image[cut:], "label": label[cut:]},
             "test": {"image": test_image, "label": test_label},
         }
+
+    def prepare_data(self) -> None:
+        """Download what is missing. Lightning calls this in one process of each machine; the others wait."""
+        if self.download:
+            assert self.splits
 
     def _official(self, train: bool) -> tuple[Tensor, Tensor]:
         try:

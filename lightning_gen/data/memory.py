@@ -42,8 +42,11 @@ class IndexedImages(ImageData):
     def batches(self, split: Split, batch_size: int, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         return iter(PlainLoader(self.rows(split), batch_size, start, stop))
 
+    def setup(self, stage: str) -> None:
+        """Open every split: a set that cannot be read is refused before training starts."""
+        assert self.fingerprint
+
     def train_dataloader(self) -> TrainLoader:
-        assert self.fingerprint  # opens every split: a bad one is refused before training starts
         rows, rank, world = self.rows("train"), 0, 1
         if self.trainer:
             rank, world = self.trainer.global_rank, self.trainer.world_size

@@ -11,33 +11,45 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_gen.contracts import ImageModule
 from lightning_gen.files import read_json_lines, sync
 
-__all__ = ["RunFolderLogger"]
+__all__ = ["RunFolderLogger", "row_files"]
+
+#: files of a run folder whose rows belong to moments of the training
+_ROWS = ("metrics.jsonl", "evaluations.jsonl", "alarms.jsonl")
+
+
+def row_files(folder: Path) -> list[Path]:
+    """Return the files of a run folder that training appends rows to."""
+    return [folder / name for name in _ROWS]
 
 
 class RunFolderLogger(Logger):
-    """Writes one JSON row per logging step, with images seen and wall time, to ``metrics.jsonl``.
+    """Write one JSON row per logging step, with images seen and wall time, to ``metrics.jsonl``.
 
     A row outlives the process as soon as it is written. Forcing each to disk would cost more than the steps of a small
     network: that is done before each checkpoint, as a resumed run drops younger rows, and at the end.
 
     Args:
-        folder: of the run.
+        folder: of the run. Lightning's own callbacks and profilers write into it as well.
+        module: that counts the images: the x axis.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, module: ImageModule) -> None:
         super().__init__()
-        self.folder = Path(folder)
-        # A resumed run goes on counting where its last row stopped.
-        self.started = time.time() - _seconds(self.folder / "metrics.jsonl")
-        self.module: ImageModule | None = None  # set before training: the source of the x axis
+        self.folder, self.module = Path(folder), module
+        self.began = time.time()
+        self.before: float | None = None
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return ""  # Lightning joins save_dir, name and version: all of a run lies in one folder
 
     @property
     def version(self) -> str:
         return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.folder)
 
     @property
     def log_dir(self) -> str:
@@ -48,14 +60,17 @@ class RunFolderLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        path = self.folder / "metrics.jsonl"
+        if self.before is None:  # a resumed run goes on counting where its last row stopped
+            self.before = _seconds(path)
         row: dict[str, Any] = {
-            "images_seen": self.module.images_seen if self.module else 0,
-            "seconds": round(time.time() - self.started, 3),
+            "images_seen": self.module.images_seen,
+            "seconds": round(time.time() - self.began + self.before, 3),
         }
         # A NaN stays visible as null instead of breaking every JSON reader.
         row |= {k: float(v) if abs(float(v)) < float("inf") else None for k, v in metrics.items() if k != "epoch"}
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "metrics.jsonl", "a") as stream:
+        with open(path, "a") as stream:
             stream.write(json.dumps(row) + "\n")
 
     @rank_zero_only

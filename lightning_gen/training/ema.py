@@ -11,14 +11,13 @@ from torch import nn
 
 from lightning_gen.contracts import ImageModule
 from lightning_gen.schedules import Ramp, value_at
-from lightning_gen.training.callbacks.watcher import Watcher
 from lightning_gen.training.sharding import gathered, local, scattered, whole
 
 __all__ = ["EMA", "ema_weights"]
 
 
-class EMA(Watcher):
-    """Follows `ImageModule.ema_network` (a GAN's generator alone) and puts the average into each checkpoint.
+class EMA(Callback):
+    """Average the weights of `ImageModule.ema_network` (a GAN's generator alone) and put them into each checkpoint.
 
     Args:
         decay: per training batch, 0..1 (0.999: about the last thousand batches), or a ramp over images seen.
@@ -46,7 +45,7 @@ class EMA(Watcher):
         assert isinstance(pl_module, ImageModule)
         # The average of very few steps should not remember the random start for long.
         # Batches, not optimizer steps, of which a GAN makes two: a decay means the same for every family.
-        batches = trainer.fit_loop.total_batch_idx + 1
+        batches = pl_module.batches_seen
         decay = min(value_at(self.decay, pl_module.images_seen), (1 + batches) / (10 + batches))
         torch._foreach_lerp_(*self.floats, 1 - decay)
         for average, live in zip(*self.others, strict=True):  # counters of batch norm are copied, not averaged
@@ -63,7 +62,7 @@ class EMA(Watcher):
 def ema_weights(trainer: Trainer, module: ImageModule) -> Iterator[None]:
     """Inside, `module` is in eval mode with the averaged weights; the live ones always come back, bit for bit.
 
-    Without a `EMA` among the trainer's callbacks the live weights serve. Call it on every process.
+    Without an `EMA` among the trainer's callbacks the live weights serve. Call it on every process.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     averages = [callback.average for callback in callbacks if isinstance(callback, EMA)]

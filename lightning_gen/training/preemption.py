@@ -4,15 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import FrameType
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
-from lightning_gen.distributed import largest
-
-__all__ = ["Preempted", "Signals", "leave"]
+__all__ = ["Agreement", "Preempted", "Signals", "leave"]
 
 #: sent ahead of the end of a Slurm job, by ``--signal`` or by hand: leave and come back
 _REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
@@ -34,15 +34,20 @@ class Preempted(Exception):  # noqa: N818
 
 
 class Signals:
-    """The last signal that this process was sent, 0 for none; nothing else happens when it arrives, so that no half
-    step is ever saved. Works in the main thread only; elsewhere, signals keep their meaning."""
+    """Note the last signal that this process was sent, 0 for none.
+
+    Nothing else happens when it arrives, so that no half step is ever saved. It works in the main thread only;
+    elsewhere, signals keep their meaning.
+    """
 
     def __init__(self) -> None:
         self.number = 0
 
     def install(self, trainer: Trainer) -> None:
-        """Take the signals over from Lightning, which saves in the middle of a step. Lightning puts back what was
-        there before once the training has ended."""
+        """Take the signals over from Lightning, which saves in the middle of a step.
+
+        Lightning puts back what was there before once the training has ended.
+        """
         environment = getattr(trainer.strategy, "cluster_environment", None)
         if isinstance(environment, SLURMEnvironment):
             environment.auto_requeue = False
@@ -55,9 +60,40 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.number = number
 
-    def agreed(self, trainer: Trainer) -> int:
-        """The signal that any process was sent, the same on all; a collective."""
-        return largest(self.number, trainer.strategy.root_device)
+
+class Agreement:
+    """Agree over all processes on a signal and on a save by the clock, without a message in every batch.
+
+    Each agreement fixes, alike for all processes, after how many batches the next one comes: about `seconds` later by
+    the pace of the batches so far. A single process needs no messages and answers at once.
+
+    Args:
+        seconds: between two agreements.
+        most: batches between two agreements.
+    """
+
+    def __init__(self, seconds: float = 1.0, most: int = 1000) -> None:
+        self.seconds, self.most = seconds, most
+        self.batches, self.wait = 0, 1
+        self.at: float | None = None
+
+    def __call__(self, trainer: Trainer, number: int, passed: bool) -> tuple[int, bool]:
+        """Take a signal and whether it is time to save, as this process sees it after a batch; return what all agree
+        on: the largest signal of any process, and whether any of them wants to save. 0 and False between agreements.
+        """
+        if trainer.world_size == 1:
+            return number, passed
+        self.batches += 1
+        if self.batches < self.wait:
+            return 0, False
+        now = time.monotonic()
+        pace = (now - self.at) / self.wait if self.at is not None else self.seconds
+        wait = min(self.most, max(1, int(self.seconds / max(pace, 1e-9))))
+        found = torch.tensor([number, int(passed), -wait], device=trainer.strategy.root_device)
+        torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
+        number, save, least = found.tolist()
+        self.batches, self.wait, self.at = 0, -least, now
+        return number, bool(save)
 
 
 def leave(stop: Preempted, trainer: Trainer) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import yaml
@@ -13,30 +13,33 @@ from torch import Tensor
 from lightning_gen.config.messages import flat
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json_lines, write_text
+from lightning_gen.runs.folder import row_files
 from lightning_gen.training.checkpoint_io import keep, newest_valid
 
-__all__ = ["Resume", "Start", "start"]
+__all__ = ["Resume", "Start", "rewind", "start"]
 
 #: "no": a new run; "same": go on with the run of this name where there is one; "changed": the same with another config
 Resume = Literal["no", "same", "changed"]
-#: rows of these files belong to moments of the training
-_ROWS = ("metrics.jsonl", "evaluations.jsonl")
 #: where a run lies, is mirrored to and how it was started may change; what it is may not
 _FREE = ("run.root", "run.name", "run.wandb", "run.resume")
 
 
 class Start(NamedTuple):
-    """How a run begins: whether its folder is new, the checkpoint it goes on from, None for the beginning, and how many
-    images it had seen by then."""
+    """How a run begins.
+
+    new: whether its folder is new; checkpoint: the one it goes on from, None for the beginning; images_seen: by then;
+    rows: bytes of each file of rows by then; damaged: newer checkpoints that cannot be read.
+    """
 
     new: bool
-    checkpoint: Path | None
-    images_seen: int
+    checkpoint: Path | None = None
+    images_seen: int = 0
+    rows: dict[str, int] | None = None
+    damaged: tuple[Path, ...] = ()
 
 
 def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: LightningModule) -> Start:
-    """Decide how the run in `folder` begins; where it goes on, the first process brings the folder to the moment of
-    the checkpoint: no row of metrics is lost or doubled.
+    """Decide how the run in `folder` begins; write nothing.
 
     Args:
         folder: of the run.
@@ -52,10 +55,10 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
     first = trainer.is_global_zero
     # A run that was killed before it had a configuration has nothing to go on with.
     if not (folder / "config.yaml").exists() and not (first and folder.exists() and resume == "no"):
-        return Start(True, None, 0)
+        return Start(True)
     if resume == "no":
         if not first:  # the first process has just made it
-            return Start(True, None, 0)
+            return Start(True)
         raise UserError(f"run.name is {folder.name}: {folder} exists already, want a new name or --run.resume same")
     if first and resume == "same":
         _check_same((folder / "config.yaml").read_text(), config, folder)
@@ -63,16 +66,27 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True) if checkpoint else {}
     if checkpoint:
         _check_shapes(checkpoint, state["state_dict"], module)
-    if first:
-        for path in damaged:
-            print(f"lightning-gen: {path} is damaged, going on from the one before", file=sys.stderr)
-        if checkpoint and damaged:
-            keep(checkpoint, damaged[0])  # else the next checkpoint would keep the damaged one as the one before
-        for torn in folder.rglob(".*.tmp"):  # of a writer that was killed
-            torn.unlink(missing_ok=True)
-        _rewind(folder, state)
-        write_text(folder / "config.yaml", config)
-    return Start(False, checkpoint, state.get("images_seen", 0))
+    rows = state.get("rows", {})
+    return Start(False, checkpoint, state.get("images_seen", 0), rows, tuple(damaged))
+
+
+def rewind(folder: Path, config: str, begin: Start) -> None:
+    """Bring a run folder to the moment of the checkpoint that it goes on from; the first process alone calls this.
+
+    Training writes again what came later: no row of metrics is lost or doubled.
+    """
+    for path in begin.damaged:
+        print(f"lightning-gen: {path} is damaged, going on from the one before", file=sys.stderr)
+    if begin.checkpoint and begin.damaged:
+        keep(
+            begin.checkpoint, begin.damaged[0]
+        )  # else the next checkpoint would keep the damaged one as the one before
+    for torn in folder.rglob(".*.tmp"):  # of a writer that was killed
+        torn.unlink(missing_ok=True)
+    for path in row_files(folder):
+        if path.exists():
+            _drop_rows(path, begin)
+    write_text(folder / "config.yaml", config)
 
 
 def _check_same(old: str, new: str, folder: Path) -> None:
@@ -94,12 +108,11 @@ def _check_shapes(checkpoint: Path, saved: dict[str, Tensor], module: LightningM
             raise UserError(f"checkpoint {checkpoint} is of another shape: {found}")
 
 
-def _rewind(folder: Path, state: dict[str, Any]) -> None:
-    """Drop the rows that training will write again."""
-    images_seen = state.get("images_seen", 0)
-    for name in _ROWS:
-        path = folder / name
-        if not path.exists():
-            continue
-        rows = [row for row in read_json_lines(path) if row["images_seen"] <= images_seen and state]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+def _drop_rows(path: Path, begin: Start) -> None:
+    """Drop the rows that training will write again: those behind the length that the checkpoint knows."""
+    length = (begin.rows or {}).get(path.name, 0)
+    if path.stat().st_size >= length:
+        write_text(path, path.read_bytes()[:length].decode())
+        return
+    rows = [row for row in read_json_lines(path) if row["images_seen"] <= begin.images_seen and begin.checkpoint]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

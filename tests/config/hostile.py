@@ -14,7 +14,7 @@ VECTORS: dict[str, object] = {
     "a file written": {"class_path": "torch.save", "init_args": {"obj": 1, "f": "PROOF"}},
     "a launcher": {"class_path": "torch.distributed.run.main", "init_args": {"args": ["PROOF"]}},
     "a module reached through another": {"class_path": "torch.os.system", "init_args": {"command": "id > PROOF"}},
-    "ours through ours": {"class_path": "lightning_gen.training.fit.subprocess.getoutput", "init_args": {"cmd": "x"}},
+    "ours through ours": {"class_path": "lightning_gen.training.facts.subprocess.getoutput", "init_args": {"cmd": "x"}},
     "our own writer": {"class_path": "lightning_gen.files.write_text", "init_args": {"path": "PROOF", "text": "x"}},
     "our own command": {"class_path": "lightning_gen.config.cli.main", "init_args": {"arguments": ["--version"]}},
     "our own packer": {"class_path": "lightning_gen.tasks.pack.main", "init_args": {"arguments": ["PROOF"]}},

@@ -13,7 +13,7 @@ from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.metrics.frechet import FrechetDistance
 from lightning_gen.training.callbacks.record import ImageBudget
 from lightning_gen.training.checkpoint_io import AtomicCheckpointIO
-from lightning_gen.training.checkpoints import Checkpoints
+from lightning_gen.training.checkpoints import RunCheckpoint
 from tests.contracts.throwaway import Cyclic, Paired, Pairs, Phased
 
 PHASES = [Phase(32, discriminator_steps=0, weights={"adversarial": 0.0}), Phase(0, generator_steps=2)]
@@ -35,7 +35,7 @@ def _model(kind, **more):
 
 
 def _fit(module, images, folder, checkpoint=None):
-    callbacks = [ImageBudget(images), Checkpoints(folder / "checkpoints")]
+    callbacks = [ImageBudget(images), RunCheckpoint(folder / "checkpoints")]
     trainer = Trainer(
         accelerator="cpu",
         logger=False,

@@ -151,6 +151,19 @@ def test_missing_files_are_one_plain_line(name, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_prepare_data_downloads_and_setup_opens(tmp_path, monkeypatch):
+    monkeypatch.setattr(MNIST, "fetch", lambda self: _mnist(self.root))
+    data = MNIST(str(tmp_path), download=True, validation=4, batch_size=4)
+    data.prepare_data()
+    assert (tmp_path / "MNIST" / "raw").is_dir()
+    other = MNIST(str(tmp_path), validation=4)  # another process: it has nothing to fetch
+    other.prepare_data()
+    other.setup("fit")
+    assert other.fingerprint == data.fingerprint
+    with pytest.raises(UserError, match="without mnist"):
+        MNIST(str(tmp_path / "empty"), validation=4).setup("fit")
+
+
 def test_download_fetches_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(MNIST, "fetch", lambda self: _mnist(self.root))
     assert MNIST(str(tmp_path), download=True, validation=4).size("train") == 8

@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import torch
 from torch import nn
 
 from lightning_gen.data.digits import Digits
@@ -22,9 +21,9 @@ def test_the_first_distance_has_a_short_name_as_well(tmp_path):
     logged = {}
     logger = SimpleNamespace(log_metrics=lambda values, step: logged.update(values))
     evaluation = SimpleNamespace(measure=lambda module, data: measured, split="val")
-    module = SimpleNamespace(images_seen=64, ema_network=nn.Identity(), training=True, eval=bool, train=bool)
+    module = SimpleNamespace(images_seen=64, steps=1, ema_network=nn.Identity(), training=True, eval=bool, train=bool)
     trainer = SimpleNamespace(
-        datamodule=Digits(), callbacks=[], is_global_zero=True, loggers=[logger], global_step=torch.tensor(1)
+        datamodule=Digits(), callbacks=[], callback_metrics={}, is_global_zero=True, loggers=[logger]
     )
     Evaluate(evaluation, tmp_path)._measure(trainer, module)
     assert logged == {

@@ -112,7 +112,7 @@ def test_a_seeded_healthy_run_is_silent(tmp_path):
     assert CASES["fast_discriminator"].alarm is None
 
 
-def test_readings_go_on_where_a_run_was_stopped_and_do_not_change_the_training(tmp_path):
+def test_measurements_go_on_where_a_run_was_stopped_and_do_not_change_the_training(tmp_path):
     common = ["--model.init_args.training.discriminator_steps", "2", "--run.health_every", "300"]
     whole = train(tmp_path / "whole", "wgan_gp", 0, *common, "--run.images", "1536")
     parts = train(tmp_path / "parts", "wgan_gp", 0, *common, "--run.images", "640")
@@ -123,9 +123,9 @@ def test_readings_go_on_where_a_run_was_stopped_and_do_not_change_the_training(t
         [{k: v for k, v in row.items() if k != "seconds"} for row in read_json_lines(run / "metrics.jsonl")]
         for run in (whole, parts)
     ]
-    looks = [[row for row in own if "health/fixed_noise_drift" in row] for own in rows]
-    assert looks[0] == looks[1]
-    assert len(looks[0]) >= 3
+    measured = [[row for row in own if "health/fixed_noise_drift" in row] for own in rows]
+    assert measured[0] == measured[1]
+    assert len(measured[0]) >= 3
     states = [torch.load(r / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for r in (whole, unwatched)]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 

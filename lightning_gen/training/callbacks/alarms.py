@@ -1,29 +1,29 @@
-"""The troubles of adversarial training, each told from a row of readings, with one line of advice."""
+"""Alarms of adversarial training: each is raised by the last measurements and comes with one line of advice."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from statistics import median
 from typing import ClassVar, final
 
-__all__ = ["ALARMS", "Alarm", "Collapse", "Oscillation", "Reading", "VanishingGradient"]
+__all__ = ["ALARMS", "Alarm", "Collapse", "Measurement", "Oscillation", "VanishingGradient"]
 
 #: name without ``health/`` -> value
-Reading = dict[str, float]
+Measurement = dict[str, float]
 
 
 class Alarm(ABC):
-    """A trouble that shows in the last `patience` readings."""
+    """A failure of training that shows in the last `patience` measurements."""
 
     name: ClassVar[str]
     advice: ClassVar[str]
     patience: ClassVar[int]
 
     @abstractmethod
-    def why(self, readings: Sequence[Reading]) -> str | None:
-        """What shows the trouble, a few words; None where there is none.
+    def why(self, measurements: Sequence[Measurement]) -> str | None:
+        """Return what shows the failure in a few words; None where nothing does.
 
         Args:
-            readings: of the whole training, oldest first, at least `patience`.
+            measurements: of the whole training, oldest first, at least `patience`.
         """
 
 
@@ -40,9 +40,9 @@ class VanishingGradient(Alarm):
     patience = 5
     least: ClassVar[float] = 0.01
 
-    def why(self, readings: Sequence[Reading]) -> str | None:
-        largest = max(r["gradient_g"] for r in readings)
-        newest = readings[-self.patience :]
+    def why(self, measurements: Sequence[Measurement]) -> str | None:
+        largest = max(r["gradient_g"] for r in measurements)
+        newest = measurements[-self.patience :]
         if any(r["gradient_g"] > self.least * largest or r.get("auroc", 1.0) < 0.95 for r in newest):
             return None
         share = newest[-1]["gradient_g"] / largest if largest else 0.0
@@ -58,11 +58,11 @@ class Oscillation(Alarm):
     patience = 10
     most: ClassVar[float] = 0.5
 
-    def why(self, readings: Sequence[Reading]) -> str | None:
-        move = median(r["fixed_noise_drift"] for r in readings[-self.patience :])
+    def why(self, measurements: Sequence[Measurement]) -> str | None:
+        move = median(r["fixed_noise_drift"] for r in measurements[-self.patience :])
         if move < self.most:
             return None
-        return f"images of fixed noise move by {move:.2f} of the real spread between looks"
+        return f"images of fixed noise move by {move:.2f} of the real spread between measurements"
 
 
 @final
@@ -79,8 +79,8 @@ class Collapse(Alarm):
     least_within: ClassVar[float] = 0.25
     least_modes: ClassVar[float] = 0.5
 
-    def why(self, readings: Sequence[Reading]) -> str | None:
-        newest = readings[-self.patience :]
+    def why(self, measurements: Sequence[Measurement]) -> str | None:
+        newest = measurements[-self.patience :]
         if median(r["diversity"] for r in newest) < self.least_spread:
             return f"images are {newest[-1]['diversity']:.2f} times as far apart as real ones"
         if median(r.get("class_diversity", 1.0) for r in newest) < self.least_within:

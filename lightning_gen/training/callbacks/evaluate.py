@@ -1,4 +1,4 @@
-"""Numbers in training, by the same protocol as afterwards."""
+"""Evaluation in training, by the same protocol as afterwards."""
 
 import math
 import time
@@ -9,19 +9,22 @@ from lightning.pytorch import LightningModule, Trainer
 
 from lightning_gen.contracts import ImageData, ImageModule
 from lightning_gen.evaluation.protocol import Evaluation
-from lightning_gen.evaluation.rows import evaluation_row
+from lightning_gen.evaluation.rows import Metrics, evaluation_row
 from lightning_gen.files import append_json_line
-from lightning_gen.training.callbacks.record import ImageInterval
-from lightning_gen.training.checkpoints import Monitor
+from lightning_gen.training.checkpoints import ModelScore
 from lightning_gen.training.ema import ema_weights
+from lightning_gen.training.interval import ImageInterval
+from lightning_gen.training.metrics import end_evaluation, log_metrics
 
 __all__ = ["Evaluate"]
 
 
-class Evaluate(Monitor):
-    """Measures the averaged weights every so many images and at the end; a row of ``evaluations.jsonl`` and
-    ``eval/NAME`` in the metrics each time. The score is bits/dim where the model has a likelihood, else the first
-    distance.
+class Evaluate(ModelScore):
+    """Evaluate the averaged weights every so many images and at the end.
+
+    Each evaluation writes a row of ``evaluations.jsonl``, logs ``eval/NAME``, and calls ``on_validation_end`` of all
+    callbacks: EarlyStopping and ModelCheckpoint look at the new values then. The score is bits/dim where the model has
+    a likelihood, else the first distance.
 
     The first distance is logged under a short name as well, without its features and their hash (``eval/fd`` for
     ``eval/fd_classifier-f19adbd2``): a sweep, whose trials share them, names its metric by that on every machine.
@@ -66,14 +69,19 @@ class Evaluate(Monitor):
         if trainer.is_global_zero:
             row = evaluation_row(module.images_seen, "last", self.evaluation.split, time.monotonic() - began, metrics)
             append_json_line(self.folder / "evaluations.jsonl", row)
-        values = {f"eval/{k}": math.nan if v["value"] is None else v["value"] for k, v in metrics.items()}
-        for name in [k for k, v in metrics.items() if "extractor" in v["identity"]][:1]:
-            values[f"eval/{name.partition('_')[0]}"] = values[f"eval/{name}"]
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step=trainer.global_step)
+        log_metrics(trainer, module, _by_name(metrics))
+        end_evaluation(trainer, module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"next": self.interval.next, "measured": self.measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.interval.next, self.measured = state_dict["next"], state_dict["measured"]
+
+
+def _by_name(metrics: Metrics) -> dict[str, float]:
+    """Metrics -> ``eval/NAME``, NaN where there is no finite value; the first distance under its short name too."""
+    values = {f"eval/{name}": math.nan if m["value"] is None else m["value"] for name, m in metrics.items()}
+    for name in [name for name, m in metrics.items() if "extractor" in m["identity"]][:1]:
+        values[f"eval/{name.partition('_')[0]}"] = values[f"eval/{name}"]
+    return values

@@ -17,41 +17,41 @@ from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import append_json_line
 from lightning_gen.images import to_signed
 from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
-from lightning_gen.training.callbacks.alarms import ALARMS, Reading
-from lightning_gen.training.callbacks.record import ImageInterval
-from lightning_gen.training.callbacks.watcher import Watcher
+from lightning_gen.training.callbacks.alarms import ALARMS, Measurement
 from lightning_gen.training.ema import EMA
+from lightning_gen.training.interval import ImageInterval
+from lightning_gen.training.metrics import log_metrics
 
 __all__ = ["Health"]
 
 _PLAYERS = ("gradient_g", "gradient_d")
 
 
-class Health(Watcher):
-    """Readings ``health/NAME`` of any `AdversarialModule` every so many images, and alarms; nothing for other models.
+class Health(Callback):
+    """Measure ``health/NAME`` of an `AdversarialModule` every so many images, and raise alarms.
 
     gradient_g, gradient_d          Euclidean norm of all gradients of each player, before clipping
     accuracy_real, accuracy_fake    share of logits above 0 and below 0; of a critic without a threshold they say little
-    auroc                      chance that a real image's logit is above a generated one's; 0.5: cannot tell
-    loss_std_g, loss_std_d                standard deviation of the loss over the last `window` batches
+    auroc                           chance that a real image's logit is above a generated one's; 0.5: cannot tell
+    loss_std_g, loss_std_d          standard deviation of the loss over the last `window` batches
     diversity                       mean distance of two generated images by that of two real ones
-    class_diversity                 the same of two images of one class, of a model that is told the label alone
-    fixed_noise_drift               mean change of an image of fixed noise since the last reading, by the same distance
+    class_diversity                 the same of two images of one class, of a model that is conditioned on the label
+    fixed_noise_drift               mean change of an image of fixed noise since the last measurement, by that distance
     modes, mode_share, mode_kl      modes reached, their share of all, and the divergence of their shares from the real
                                     ones, nats: known modes of the data, else classes by the embedded classifier
     within_modes                    share of images that lie in some mode
-    ema_gap                     distance of the live weights from their average, by the norm of the average
+    ema_gap                         distance of the live weights from their average, by the norm of the average
 
-    The images are of the live weights, in eval mode, with fixed noise: neither training nor its random numbers are
-    touched, and nothing is read from the device between readings.
+    The images are of the live weights, in eval mode, with fixed noise: a measurement touches neither the training nor
+    its random numbers. Nothing is read from the device between measurements.
 
     Args:
         evaluation: whose classifier counts classes; with 0 samples it is not asked.
         folder: of the run; alarms go to ``alarms.jsonl`` in it.
-        every: images between readings; 0: none.
+        every: images between measurements; 0: none.
         stop: end training at a collapse.
-        images: generated for a reading.
-        window: batches over which the losses swing.
+        images: generated for a measurement.
+        window: batches over which the deviation of the losses is taken.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Health(Watcher):
         self.losses = {name: deque[Tensor](maxlen=window) for name in ("loss_g", "loss_d")}
         self.norms: dict[str, Tensor] = {}
         self.waiting = False
-        self.readings: list[Reading] = []
+        self.measurements: list[Measurement] = []
         self.raised: list[str] = []
         self.before: Tensor | None = None
         self.real_spread = self.real_share = torch.zeros(0)
@@ -78,7 +78,7 @@ class Health(Watcher):
         self.mode_of: Callable[[Tensor], Tensor] | None = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        # Critic steps: the players' next optimizer steps may lie some batches ahead, so a look waits for both.
+        # Critic steps: the players' next optimizer steps may lie some batches ahead, so a measurement waits for both.
         if isinstance(pl_module, AdversarialModule) and self.interval.due(pl_module.images_seen):
             self.waiting, self.norms = True, {}
 
@@ -97,26 +97,23 @@ class Health(Watcher):
                 values.append(pl_module.latest_losses[name])
         if self.waiting and len(self.norms) == len(_PLAYERS):
             self.waiting = False
-            self._look(trainer, pl_module)
+            self._measure(trainer, pl_module)
 
     @torch.no_grad()
-    def _look(self, trainer: Trainer, module: AdversarialModule) -> None:
+    def _measure(self, trainer: Trainer, module: AdversarialModule) -> None:
         if self.mode_of is None and not self.real_spread.numel():
             self._prepare(trainer.datamodule, module)  # type: ignore[attr-defined]
         values: dict[str, Any] = self.norms | discrimination(module.latest_logits)
         for player in ("g", "d"):
-            values[f"swing_{player}"] = torch.stack(list(self.losses[f"loss_{player}"])).std(unbiased=False)
-        values |= self._images(module) | _average_gap(trainer, module)
-        self.readings.append({name: float(value) for name, value in values.items()})
-        if trainer.is_global_zero:
-            row = {f"health/{name}": value for name, value in self.readings[-1].items()}
-            for logger in trainer.loggers:
-                logger.log_metrics(row, step=trainer.global_step)
+            values[f"loss_std_{player}"] = torch.stack(list(self.losses[f"loss_{player}"])).std(unbiased=False)
+        values |= self._images(module) | _ema_gap(trainer, module)
+        self.measurements.append({name: float(value) for name, value in values.items()})
+        log_metrics(trainer, module, {f"health/{name}": v for name, v in self.measurements[-1].items()})
         self._alarm(trainer, module)
 
     @torch.no_grad()
     def _prepare(self, data: ImageData, module: AdversarialModule) -> None:
-        """What is known of the real images: their spread, their modes and the shares of these."""
+        """Measure the real images: their spread, their modes and the shares of these."""
         batch = next(data.batches("val", 2048, 0, 2048))
         real = batch["image"].to(module.device)
         self.fixed_batch = select_rows(to_device(batch, module.device), 0, self.images)
@@ -156,7 +153,7 @@ class Health(Watcher):
         return found | counted
 
     def _draw(self, module: AdversarialModule, condition: Batch | None) -> Tensor:
-        """The same images at each reading, uint8 (N, C, H, W), of whatever the module can make."""
+        """Draw the same images in each measurement, uint8 (N, C, H, W), of whatever the module can make."""
         generator = torch.Generator().manual_seed(0)
         if isinstance(module, TranslationModule):
             return module.translate(self.fixed_batch, generator)
@@ -165,9 +162,9 @@ class Health(Watcher):
 
     def _alarm(self, trainer: Trainer, module: AdversarialModule) -> None:
         for alarm in ALARMS:
-            if alarm.name in self.raised or len(self.readings) < alarm.patience:
+            if alarm.name in self.raised or len(self.measurements) < alarm.patience:
                 continue
-            why = alarm.why(self.readings)
+            why = alarm.why(self.measurements)
             if why is None:
                 continue
             self.raised.append(alarm.name)
@@ -187,7 +184,7 @@ class Health(Watcher):
             "losses": {name: list(values) for name, values in self.losses.items()},
             "norms": self.norms,
             "waiting": self.waiting,
-            "readings": self.readings,
+            "measurements": self.measurements,
             "raised": self.raised,
             "before": self.before,
         }
@@ -196,12 +193,13 @@ class Health(Watcher):
         self.interval.next, self.waiting, self.norms = (state_dict[k] for k in ("next", "waiting", "norms"))
         for name, values in state_dict["losses"].items():
             self.losses[name].extend(values)
-        self.readings, self.raised, self.before = (state_dict[k] for k in ("readings", "raised", "before"))
+        self.raised, self.before = state_dict["raised"], state_dict["before"]
+        self.measurements = state_dict["measurements"]
 
 
 def discrimination(logits: dict[str, Tensor]) -> dict[str, Tensor]:
-    """How well the discriminator tells the latest batch apart, from its logits of any shape; nothing where the model
-    does not give them."""
+    """Return how well the discriminator tells the latest batch apart, from its logits of any shape; nothing where the
+    model does not give them."""
     if "real" not in logits:
         return {}
     real, fake = logits["real"].flatten().float(), logits["fake"].flatten().float()
@@ -217,7 +215,7 @@ def auroc(positive: Tensor, negative: Tensor) -> Tensor:
     return (0.5 * (below + at_most) / len(ranked)).mean().float()
 
 
-def _average_gap(trainer: Trainer, module: AdversarialModule) -> dict[str, Tensor]:
+def _ema_gap(trainer: Trainer, module: AdversarialModule) -> dict[str, Tensor]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     live = {name: p.detach() for name, p in module.ema_network.named_parameters()}
     for callback in callbacks:

@@ -4,26 +4,27 @@ import sys
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from lightning_gen.batches import to_device, without_image
 from lightning_gen.contracts import ImageData, ImageModule, VariationalModule
 from lightning_gen.evaluation.collection import BLOCK, seeded
-from lightning_gen.training.callbacks.record import ImageInterval
-from lightning_gen.training.callbacks.watcher import Watcher
 from lightning_gen.training.ema import ema_weights
+from lightning_gen.training.interval import ImageInterval
+from lightning_gen.training.metrics import log_metrics
 
 __all__ = ["PosteriorCollapseMonitor"]
 
 
-class PosteriorCollapseMonitor(Watcher):
-    """``eval/rate`` and ``eval/distortion``, nats per image over the first validation images, at every mark; a warning
-    on stderr, once, where a group of latent variables carries next to nothing. Does nothing for other models.
+class PosteriorCollapseMonitor(Callback):
+    """Log ``eval/rate`` and ``eval/distortion`` of a VAE, nats per image over the first validation images.
+
+    Warn on stderr, once, where a group of latent variables carries next to nothing.
 
     Args:
         every: images between measurements; 0: at the end only.
-        images: how many are looked at, 1 or more, in blocks of `BLOCK`.
+        images: how many are measured, 1 or more, in blocks of `BLOCK`.
         least: nats per image and group below which the alarm is raised.
     """
 
@@ -32,12 +33,13 @@ class PosteriorCollapseMonitor(Watcher):
         self.measured = -1
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        if isinstance(pl_module, ImageModule) and self.interval.due(pl_module.images_seen):
+        assert isinstance(pl_module, ImageModule)
+        if self.interval.due(pl_module.images_seen) or trainer.should_stop:
             self._measure(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if isinstance(pl_module, ImageModule):
-            self._measure(trainer, pl_module)
+        assert isinstance(pl_module, ImageModule)
+        self._measure(trainer, pl_module)
 
     @torch.no_grad()
     def _measure(self, trainer: Trainer, module: ImageModule) -> None:
@@ -47,23 +49,31 @@ class PosteriorCollapseMonitor(Watcher):
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
         with ema_weights(trainer, module):
-            if not trainer.is_global_zero:
-                return
-            log_likelihood, kl = self._terms(module, data)
-        rates = kl.mean(0).tolist()
-        values = {"eval/rate": sum(rates), "eval/distortion": -log_likelihood.mean().item()}
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step=trainer.global_step)
+            means = self._means(module, data) if trainer.is_global_zero else (0.0, [])
+        distortion, rates = trainer.strategy.broadcast(means)
+        log_metrics(trainer, module, {"eval/rate": sum(rates), "eval/distortion": distortion})
+        self._warn(trainer, module, rates)
+
+    def _warn(self, trainer: Trainer, module: ImageModule, rates: list[float]) -> None:
         dead = [str(i) for i, rate in enumerate(rates) if rate < self.least]
-        if dead and not self.told:
-            self.told = True
-            where = f"layers {', '.join(dead)} of {len(rates)}" if len(rates) > 1 else "its codes"
-            text = f"posterior collapse after {module.images_seen} images: {where} carry less than {self.least} nats"
+        if not dead or self.told:
+            return
+        self.told = True
+        where = f"layers {', '.join(dead)} of {len(rates)}" if len(rates) > 1 else "its codes"
+        text = f"posterior collapse after {module.images_seen} images: {where} carry less than {self.least} nats"
+        if trainer.is_global_zero:
             print(f"lightning-gen: {text}", file=sys.stderr)
 
+    def _means(self, module: VariationalModule, data: ImageData) -> tuple[float, list[float]]:
+        """Return distortion and rate of each group of latent variables, nats per image."""
+        log_likelihood, kl = self._terms(module, data)
+        return -log_likelihood.mean().item(), kl.mean(0).tolist()
+
     def _terms(self, module: VariationalModule, data: ImageData) -> tuple[Tensor, Tensor]:
-        """`VariationalModule.terms` of the first images, block by block: the likelihoods of all levels of hundreds of
-        pictures would not fit into memory at once."""
+        """Return `VariationalModule.terms` of the first images.
+
+        They are computed in blocks: the likelihoods of all levels of hundreds of images do not fit into memory.
+        """
         found = []
         for block, batch in enumerate(data.batches("val", BLOCK, 0, self.images)):
             here = to_device(batch, module.device)

@@ -1,20 +1,19 @@
-"""One line of progress for every family: images seen, losses or bits/dim, images per second, time left."""
+"""The progress of a training in one line: images seen, losses or bits/dim, images per second, time left."""
 
 import sys
 import time
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from lightning_gen.contracts import ImageModule
-from lightning_gen.training.callbacks.watcher import Watcher
 
 __all__ = ["ImageProgress"]
 
 
-class ImageProgress(Watcher):
-    """A bar over images seen on a terminal, a plain line every so often in a log file.
+class ImageProgress(Callback):
+    """Show a bar over images seen on a terminal, and a plain line every so often in a log file.
 
     Args:
         name: of the run.

@@ -1,40 +1,23 @@
-"""What is written down as a training goes on: rows of losses, sample grids; and its end, after so many images."""
+"""What a training writes down as it goes on, losses and sample grids; and its end, after so many images."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_gen.batches import to_device
 from lightning_gen.contracts import ImageData, ImageModule, PictureLogger
 from lightning_gen.files import write_png
-from lightning_gen.training.callbacks.watcher import Watcher
 from lightning_gen.training.ema import ema_weights
+from lightning_gen.training.interval import ImageInterval
+from lightning_gen.training.metrics import log_metrics, monitor_metrics
 
-__all__ = ["ImageBudget", "ImageInterval", "LossLogging", "SampleGrids"]
-
-
-class ImageInterval:
-    """The marks at every `every` images seen: `due` is true once at each, whatever the batch size.
-
-    Args:
-        every: images between marks; 0: no marks.
-    """
-
-    def __init__(self, every: int) -> None:
-        self.every = self.next = every
-
-    def due(self, images_seen: int) -> bool:
-        """Whether a mark has been passed since the last one."""
-        if not self.every or images_seen < self.next:
-            return False
-        self.next = (images_seen // self.every + 1) * self.every
-        return True
+__all__ = ["ImageBudget", "LossLogging", "SampleGrids"]
 
 
-class ImageBudget(Watcher):
-    """Ends training after `images` training images, for every family alike.
+class ImageBudget(Callback):
+    """End training after `images` training images, for every family alike.
 
     Args:
         images: budget, 1 or more.
@@ -49,28 +32,47 @@ class ImageBudget(Watcher):
             trainer.should_stop = True
 
 
-class LossLogging(Watcher):
-    """Gives `ImageModule.losses` to the loggers, as ``train/NAME``, every ``trainer.log_every_n_steps`` steps, and at
-    the last batch.
+class LossLogging(Callback):
+    """Log `ImageModule.losses` as ``train/NAME`` every ``trainer.log_every_n_steps`` steps and at the end.
 
-    Not by `LightningModule.log`: that goes through all that was ever logged in every batch, reads what a progress bar
-    shows from the device each time, and writes the row of a batch after the checkpoint that should hold it.
+    The losses of every batch are among `Trainer.callback_metrics`; they are read from the device only where a row is
+    written.
     """
+
+    def __init__(self) -> None:
+        self.logged = -1
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
+        monitor_metrics(trainer, {f"train/{name}": loss for name, loss in pl_module.losses.items()})
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if not every or not trainer.is_global_zero or (pl_module.steps % every and not trainer.should_stop):
+        if not every or (pl_module.steps % every and not trainer.should_stop):
             return
         if pl_module.automatic_optimization and pl_module.accumulating:  # the step is not over
             return
-        row = {f"train/{name}": loss.item() for name, loss in pl_module.losses.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(row, step=trainer.global_step)
+        self._log(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageModule)
+        if trainer.log_every_n_steps and self.logged != pl_module.images_seen:  # type: ignore[attr-defined]
+            self._log(trainer, pl_module)
+
+    def _log(self, trainer: Trainer, module: ImageModule) -> None:
+        self.logged = module.images_seen
+        if trainer.is_global_zero:  # reading a loss waits for the device
+            log_metrics(trainer, module, {f"train/{name}": loss.item() for name, loss in module.losses.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"logged": self.logged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.logged = state_dict["logged"]
 
 
-class SampleGrids(Watcher):
-    """Writes a grid of samples with fixed seed into samples/ every so many images and at the end.
+class SampleGrids(Callback):
+    """Write a picture of what the model makes into samples/ every so many images and at the end.
+
+    It is `ImageModule.preview` with a fixed seed.
 
     Args:
         folder: of the run.
