@@ -7,7 +7,7 @@ number of processes without any state.
 import math
 from abc import ABC, abstractmethod
 
-from lightning_gen.errors import UserError, check_counts
+from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 
 __all__ = ["Constant", "LinearDecay", "Ramp", "Schedule", "WarmupCosine", "value_at"]
 
@@ -65,7 +65,7 @@ class Ramp:
     """
 
     def __init__(self, start: float, end: float, images: int) -> None:
-        check_counts("ramp", images=images)
+        check_counts("ramp", limit=IMAGE_LIMIT, images=images)
         self.start, self.end, self.images = start, end, images
 
     def value(self, images_seen: int) -> float:

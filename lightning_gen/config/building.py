@@ -26,6 +26,10 @@ __all__ = ["Piece", "Where", "build", "make", "plan"]
 _SPEC = {"class_path", "init_args", "dict_kwargs"}
 #: a configuration nests classes in classes; a deeper one is no honest file
 _DEPTH = 40
+#: arguments that count parts built one after the other
+_LOOPS = {"layers", "blocks", "steps", "couplings", "stages", "scales", "pieces", "reflections", "iterations"}
+_LOOPS |= {"generator_steps", "discriminator_steps", "heads", "terms", "components", "mixtures", "splits", "columns"}
+_MOST_PARTS = 1024
 
 
 class Where(NamedTuple):
@@ -260,7 +264,15 @@ def _arguments(kind: type, values: dict[str, Any], where: Where, skip: int = 0) 
     missing = [name for name in required if name not in values]
     if missing and where.complete:
         raise UserError(f"{where} lacks {', '.join(missing)}: want a value for each")
+    _check_loops(kind, values, where)
     return {name: plan(known.get(name, Any), value, where.below(name)) for name, value in values.items()}
+
+
+def _check_loops(kind: type, values: dict[str, Any], where: Where) -> None:
+    """Raise for a class of ours that would be built of more parts than any paper has: it would never be ready."""
+    for name in _LOOPS & values.keys() if kind.__module__.startswith("lightning_gen.") else ():
+        if isinstance(values[name], int) and values[name] > _MOST_PARTS:
+            raise where.below(name).wrong(values[name], f"at most {_MOST_PARTS}")
 
 
 def _unknown(kind: type, name: object, known: list[str], where: Where) -> UserError:

@@ -73,7 +73,7 @@ class ArrayImages(MemoryImages):
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        check_counts("data", validation=validation)
+        check_counts("data", limit=1 << 30, validation=validation)
         super().__init__(batch_size, seed, augment, on_device)
         self.root, self.download = Path(root).expanduser(), download
         self.validation, self.levels = validation, levels

@@ -149,7 +149,7 @@ class PlainLoader:
     """
 
     def __init__(self, rows: Rows, batch_size: int, start: int = 0, stop: int | None = None) -> None:
-        check_counts("data", batch_size=batch_size)
+        check_counts("data", limit=1 << 20, batch_size=batch_size)
         self.rows, self.batch_size, self.start = rows, batch_size, start
         self.stop = len(rows) if stop is None else min(stop, len(rows))
 

@@ -155,7 +155,7 @@ class Shapes(MemoryImages):
     ) -> None:
         if not 8 <= size <= 64:
             raise UserError(f"data.size is {size}: want 8 to 64 pixels")
-        check_counts("data", images=images)
+        check_counts("data", limit=10_000_000, images=images)
         super().__init__(batch_size, seed, augment, on_device)
         self.pixels, self.images, self.drawing, self.levels = size, images, drawing, levels
 

@@ -141,7 +141,8 @@ class ShardedImages(IndexedImages):
         augment: Augmentation | None = None,
     ) -> None:
         super().__init__(batch_size, seed, augment, on_device=False)
-        check_counts("data", mix=mix, threads=threads)
+        check_counts("data", limit=1 << 20, mix=mix)
+        check_counts("data", threads=threads)
         self.root, self.mix, self.threads = os.path.expanduser(root), mix, threads
         self.index = read_index(self.root)
         self._rows: dict[Split, ShardRows] = {}

@@ -115,7 +115,7 @@ class ToyWorld(MemoryImages):
         seed: int = 0,
         on_device: bool = True,
     ) -> None:
-        check_counts("data", images=images)
+        check_counts("data", limit=10_000_000, images=images)
         if world not in WORLDS:
             raise UserError(f"data.world is {world}: want one of {', '.join(WORLDS)}")
         super().__init__(batch_size, seed, None, on_device)

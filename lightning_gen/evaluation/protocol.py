@@ -54,7 +54,8 @@ class Evaluation:
             raise UserError(f"evaluation.split is {split}: want train, val or test")
         if samples < 0 or samples == 1:
             raise UserError(f"evaluation.samples is {samples}: want 2 or more, or 0 for no distances")
-        check_counts("evaluation", weights=weights)
+        check_counts("evaluation", limit=100_000, weights=weights)
+        check_counts("evaluation", limit=10_000_000, samples=max(1, samples))
         self.split, self.samples, self.seed, self.weights = split, samples, seed, weights
         self.extractor, self.distances = extractor, distances
         self._ready: tuple[str, list[SetDistance]] | None = None

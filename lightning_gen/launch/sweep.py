@@ -37,6 +37,9 @@ def main(arguments: list[str]) -> None:
     if importlib.util.find_spec("optuna") is None:
         raise UserError("sweep wants Optuna: pip install 'lightning-gen[launch]'")
     sweep = read_sweep(options.file, options.trials, options.set)
+    if not sweep.is_fit and not options.any_program:
+        words = " ".join([*sweep.command]).replace("${program}", sweep.program)
+        raise UserError(f"{options.file} runs {words[:120]}, which is not fit: want --any-program where you trust it")
     if options.dry_run:
         _print_trials(sweep, options.seed)
         return
@@ -75,6 +78,8 @@ def _parser() -> Arguments:
     parser.add_argument("--time", type=positive, default=240, help="minutes of each Slurm job (240)")
     parser.add_argument("--partition", help="of the Slurm cluster")
     parser.add_argument("--gpus", type=natural, default=0, help="accelerators of each Slurm job (0)")
+    parser.add_argument("--any-program", action="store_true", help="run what the file says, be it fit or not")
+    parser.trust()
     parser.add_argument("--dry-run", action="store_true", help="print the trials of a grid or random search")
     parser.add_argument("--worker", action="store_true", help="be a worker of a sweep that is laid out")
     return parser
@@ -84,6 +89,8 @@ def _worker_words(options: Any, url: str) -> list[str]:
     words = ["sweep", str(options.file.absolute()), "--worker", "--storage", url, "--seed", str(options.seed)]
     words += ["--stop", options.stop, "--heartbeat", str(options.heartbeat)]
     words += ["--set", *options.set] if options.set else []
+    words += ["--any-program"] if options.any_program else []
+    words += [word for package in options.trust for word in ("--trust", package)]
     return words + (["--trials", str(options.trials)] if options.trials else [])
 
 

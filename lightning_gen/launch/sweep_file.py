@@ -19,6 +19,8 @@ from lightning_gen.launch.space import Parameter, parameter
 __all__ = ["SweepFile", "read_sweep"]
 
 _KEYS = ("program", "command", "method", "metric", "parameters", "early_terminate", "run_cap", "name", "description")
+#: the program of a sweep over trainings
+_TRIAL = "lightning_gen.launch.trial"
 _MORE = ("project", "entity", "apiVersion", "kind")
 
 
@@ -49,6 +51,12 @@ class SweepFile:
     cap: int | None = None
     stopping: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether a trial is ``lightning-gen fit`` and nothing else; any other command runs what its author likes."""
+        words = list(self.command[1:] if self.command[:1] == ("${env}",) else self.command)
+        return words[:3] == ["${interpreter}", "-m", "${program}"] and self.program == _TRIAL
 
     def points(self, seed: int) -> list[dict[str, Any]]:
         """The trials of a grid or of a random search, as values by name; point i of a random search depends on the

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lightning_gen.config.trust import VARIABLE, trusted_packages
 from lightning_gen.files import read_json_lines
 from lightning_gen.launch.study import Study
 
@@ -45,7 +46,11 @@ def _run(study: Study, trial: Any, root: Path, beat: float, poll: float) -> None
     log = root / f"{folder.name}.log"
     reported, last = 0, -math.inf
     with open(log, "ab") as stream:
-        process = subprocess.Popen(words, stdout=stream, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
+        # A sweep file may come from elsewhere: fit imports what is trusted, and nothing else.
+        environment = {**os.environ, VARIABLE: ",".join(sorted(trusted_packages()))}
+        process = subprocess.Popen(
+            words, stdout=stream, stderr=subprocess.STDOUT, env=environment, preexec_fn=_die_with_parent
+        )
         try:
             while process.poll() is None:
                 if time.monotonic() - last > beat:

@@ -7,7 +7,7 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.errors import UserError, check_counts
+from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 from lightning_gen.schedules import Ramp, value_at
 
 __all__ = ["R1", "R2", "Critic", "GradientPenalty", "Lazy", "Penalty", "Regularizer", "StepCount", "WeightClip"]
@@ -160,7 +160,7 @@ class Lazy(Regularizer):
     """
 
     def __init__(self, regularizer: Regularizer, every: int = 16) -> None:
-        check_counts("regularizer", every=every)
+        check_counts("regularizer", limit=IMAGE_LIMIT, every=every)
         self.regularizer, self.every, self.name = regularizer, every, regularizer.name
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor | None:

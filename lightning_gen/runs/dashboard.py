@@ -50,6 +50,8 @@ def command(folders: list[Path], port: int, every: int) -> list[str]:
         "client.toolbarMode": "minimal",
     }
     words = [f"--{key}={value}" for key, value in settings.items()]
+    # A page elsewhere whose name is made to point here (DNS rebinding) still says its own name as the host.
+    words += [f"--server.allowedHosts={host}" for host in (_ADDRESS, "localhost")]
     page = Path(__file__).with_name("board.py")
     return [sys.executable, "-m", "streamlit", "run", str(page), *words, "--", str(every), *map(os.fspath, folders)]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_gen.errors import UserError, check_counts
+from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 from lightning_gen.runs.wandb import WandbMirror
 from lightning_gen.schedules import Ramp
 from lightning_gen.training.resume import Resume
@@ -53,7 +53,7 @@ class Run:
     wandb: WandbMirror | None = None
 
     def __post_init__(self) -> None:
-        check_counts("run", images=self.images, rate_images=self.rate_images)
+        check_counts("run", limit=IMAGE_LIMIT, images=self.images, rate_images=self.rate_images)
         decays = (self.ema.start, self.ema.end) if isinstance(self.ema, Ramp) else (self.ema,)
         for decay in decays:
             if not 0 <= decay < 1:

@@ -27,6 +27,18 @@ REASONS = {
     ),
     "an odd side": (["-c", "configs/flow/glow.yaml", "--data", "lightning_gen.data.toy.ToyWorld"], "want"),
     "a count of nothing": (["-c", "configs/gan/dcgan.yaml", "--model.init_args.latent_dim", "0"], "want 1 or more"),
+    "layers without end": (
+        ["-c", "configs/flow/glow.yaml", "--model.init_args.bijection.init_args.steps", "1000000000"],
+        "bijection.init_args.steps is 1000000000: want at most 1024",
+    ),
+    "weights without end": (
+        ["-c", "configs/vae/vae.yaml", "--evaluation.weights", "1000000000"],
+        "evaluation.weights is 1000000000: want at most 100000",
+    ),
+    "samples without end": (
+        ["-c", "configs/vae/vae.yaml", "--evaluation.samples", "2147483648"],
+        "evaluation.samples is 2147483648: want at most 10000000",
+    ),
     "a schedule that ends before it starts": (
         [
             *("-c", "configs/vae/vae.yaml", "--model.init_args.schedule", "lightning_gen.schedules.LinearDecay"),

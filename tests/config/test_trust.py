@@ -76,6 +76,11 @@ def test_a_hostile_run_folder_does_nothing(vector, copy, tmp_path, capsys):
         refused(["evaluate", str(copy)], tmp_path / "PROOF", capsys)
 
 
+def _planar(layers):
+    flow = {"class_path": "lightning_gen.bijections.planar.PlanarFlow", "init_args": {"layers": layers}}
+    return {"class_path": "lightning_gen.distributions.posteriors.FlowPosterior", "init_args": {"flow": flow}}
+
+
 def test_a_checkpoint_of_other_content_is_one_line(copy, tmp_path, capsys):
     path = copy / "checkpoints" / "last.ckpt"
     content = torch.load(path, weights_only=True)
@@ -93,6 +98,8 @@ def test_a_checkpoint_of_other_content_is_one_line(copy, tmp_path, capsys):
         "a missing argument": {"hyper_parameters": {k: v for k, v in hyper.items() if k != "decoder"}},
         "a size below nothing": {"hyper_parameters": {**hyper, "latent_dim": -5}},
         "a size beyond memory": {"hyper_parameters": {**hyper, "latent_dim": 2**62}},
+        "layers without end": {"hyper_parameters": {**hyper, "posterior": _planar(10**9)}},
+        "a few too many layers": {"hyper_parameters": {**hyper, "posterior": _planar(1025)}},
         "a number beyond numbers": {"hyper_parameters": {**hyper, "latent_dim": 2**70}},
         "another spec": {"hyper_parameters": {**hyper, "spec": {"channels": 0, "height": 8, "width": 8}}},
         "a spec that is none": {"hyper_parameters": {**hyper, "spec": "spec"}},

@@ -40,7 +40,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, method):
     path = _write(tmp_path, method=method)
     found = []
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
-        assert main(["sweep", str(path), "--root", str(tmp_path / name), "--seed", seed]) == 0
+        assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path / name), "--seed", seed]) == 0
         found.append({i: (row["parameters"], row["value"]) for i, row in _results(tmp_path / name).items()})
     assert found[0] == found[1] != found[2]
     folder = tmp_path / "a" / "s"
@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_trials(tmp_path, method):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for a worker in /proc")
 def test_a_worker_killed_outright_loses_no_trial(tmp_path):
     path = _write(tmp_path, pause=0.5, run_cap=8)
-    words = ["sweep", str(path), "--workers", "2", "--root", str(tmp_path), "--heartbeat", "1"]
+    words = ["sweep", str(path), "--any-program", "--workers", "2", "--root", str(tmp_path), "--heartbeat", "1"]
     launcher = subprocess.Popen([sys.executable, "-m", "lightning_gen", *words])
     while not (trainings := trainings_under_way(tmp_path / "s")):
         assert launcher.poll() is None
@@ -112,20 +112,20 @@ def test_what_is_worse_is_stopped_early(tmp_path, stop):
         early_terminate={"type": "hyperband", "min_iter": 1, "eta": 3},
     )
     path.write_text(path.read_text().replace("run_cap: null\n", ""))
-    assert main(["sweep", str(path), "--root", str(tmp_path), *(["--stop", "median"] if stop == "median" else [])]) == 0
+    assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path), *(["--stop", "median"] if stop == "median" else [])]) == 0
     rows = _results(tmp_path)
     assert [rows[i]["state"] for i in (0, 4)] == ["complete", "pruned"]
 
 
 def test_failures_and_another_sweep_are_one_plain_line(tmp_path, capsys):
     path = _write(tmp_path, parameters={"fail": {"values": [1, 2]}}, method="random", run_cap=2)
-    assert main(["sweep", str(path), "--root", str(tmp_path)]) == 2
+    assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path)]) == 2
     assert "2 of 2 trials failed, the first of them 0: status 1: lightning-gen: the model is wrong" in _line(capsys)
-    assert main(["sweep", str(path), "--root", str(tmp_path), "--seed", "9"]) == 2
+    assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path), "--seed", "9"]) == 2
     assert "seed is 9, but 0 in the storage: want the same" in _line(capsys)
-    assert main(["sweep", str(path), "--root", str(tmp_path), "--trials", "3"]) == 2
+    assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path), "--trials", "3"]) == 2
     assert "sweep s has changed since" in _line(capsys)
-    assert main(["sweep", str(path), "--root", str(tmp_path), "--storage", "mystery://x"]) == 2
+    assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path), "--storage", "mystery://x"]) == 2
     assert "storage is mystery://x" in _line(capsys)
     assert main(["sweep", str(tmp_path / "no.yaml")]) == 2
     assert "No such file" in _line(capsys)
@@ -135,3 +135,36 @@ def _line(capsys):
     text = capsys.readouterr().err.strip()
     assert "\n" not in text
     return text
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("PROOF.sh", ["sh", "${program}", "${args}"]),
+        ("PROOF", ["touch", "${program}", "${args}"]),
+        ("http.server", ["${interpreter}", "-m", "${program}", "${args}"]),
+        ("lightning_gen.launch.trial", ["${env}", "A=1", "${interpreter}", "-m", "${program}", "${args}"]),
+        ("lightning_gen.launch.trial", ["${interpreter}", "-c", "open('PROOF', 'w')", "-m", "${program}", "${args}"]),
+        ("lightning_gen.tasks.sample", ["${interpreter}", "-m", "${program}", "${args}"]),
+    ],
+)
+def test_a_sweep_from_elsewhere_runs_fit_and_nothing_else(program, command, tmp_path, capsys):
+    path = _write(tmp_path, program=program, command=command)
+    assert main(["sweep", str(path), "--root", str(tmp_path / "runs")]) == 2
+    assert "which is not fit: want --any-program" in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == [path.name]
+
+
+def test_a_trial_of_a_sweep_imports_only_what_is_trusted(tmp_path, capsys):
+    proof = tmp_path / "PROOF"
+    (tmp_path / "planted.py").write_text(f"open({str(proof)!r}, 'w').close()\nclass Net: pass\n")
+    command = ["${env}", "${interpreter}", "-m", "${program}", "-c", "configs/vae/vae.yaml", "${args}"]
+    decoder = {"model.init_args.decoder": {"value": "planted.Net"}}
+    changes = {"program": "lightning_gen.launch.trial", "command": command, "parameters": decoder, "method": "grid"}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump({"metric": {"name": "eval/bits_per_dim"}, **changes}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{tmp_path}:{Path.cwd()}")
+        assert main(["sweep", str(path), "--root", str(tmp_path / "runs"), "--heartbeat", "1"]) == 2
+    assert "planted" in capsys.readouterr().err
+    assert not proof.exists()

@@ -25,6 +25,7 @@ def test_a_worker_killed_on_one_of_two_nodes_loses_no_trial(tmp_path: Path, slur
     words = [
         "sweep",
         str(path),
+        "--any-program",
         "--workers",
         "2",
         "--slurm",

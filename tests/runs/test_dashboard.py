@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -49,6 +49,32 @@ def _served(folder):
     finally:
         server.terminate()
         server.wait(20)
+
+
+def _handshake(url, host, origin=None):
+    """The first line of the answer to a websocket that says it was meant for `host`."""
+    port = int(url.rpartition(":")[2])
+    lines = ["GET /_stcore/stream HTTP/1.1", f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"]
+    lines += [f"Origin: {origin}"] if origin else []
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return connection.recv(200).decode(errors="replace").splitlines()[0]
+
+
+def test_a_websocket_under_a_forged_host_is_refused(tmp_path):
+    pytest.importorskip("streamlit")
+    with _served(tmp_path) as url:
+        for _ in range(300):
+            with suppress(OSError):
+                urllib.request.urlopen(f"{url}/_stcore/health").read()
+                break
+            time.sleep(0.1)
+        assert "101" in _handshake(url, url.removeprefix("http://"))
+        assert "101" in _handshake(url, "localhost:" + url.rpartition(":")[2])
+        assert "403" in _handshake(url, "evil.example")
+        assert "403" in _handshake(url, "127.0.0.1.evil.example")
+        assert "403" in _handshake(url, url.removeprefix("http://"), "http://evil.example")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from lightning_gen.distributed import rank_and_world, sum_over_processes
-from lightning_gen.errors import UserError, check_counts
+from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 from lightning_gen.schedules import Ramp
 
 __all__ = [
@@ -220,7 +220,7 @@ class AdaptiveAugment(Augment):
         super().__init__()
         if not -1 <= target <= 1:
             raise UserError(f"augment.target is {target}: want -1 to 1")
-        check_counts("augment", images=images, every=every)
+        check_counts("augment", limit=IMAGE_LIMIT, images=images, every=every)
         self.transforms, self.target, self.images, self.every = list(transforms), target, images, every
         self.register_buffer("probability", torch.tensor(0.0))
         # The sum of signs and the images since the last change, in this process: no buffer, which DDP would overwrite.
