@@ -112,7 +112,19 @@ def test_what_is_worse_is_stopped_early(tmp_path, stop):
         early_terminate={"type": "hyperband", "min_iter": 1, "eta": 3},
     )
     path.write_text(path.read_text().replace("run_cap: null\n", ""))
-    assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path), *(["--stop", "median"] if stop == "median" else [])]) == 0
+    assert (
+        main(
+            [
+                "sweep",
+                str(path),
+                "--any-program",
+                "--root",
+                str(tmp_path),
+                *(["--stop", "median"] if stop == "median" else []),
+            ]
+        )
+        == 0
+    )
     rows = _results(tmp_path)
     assert [rows[i]["state"] for i in (0, 4)] == ["complete", "pruned"]
 
