@@ -206,9 +206,11 @@ def _try_optimizers(planned: Any, where: str) -> None:
         except Exception as error:
             why = " ".join(str(error).split())[:200]
             raise UserError(f"{where} cannot be built, {why}: want other arguments") from error
-    elif isinstance(planned, Piece):
-        for name, value in planned.arguments.items():
-            _try_optimizers(value, f"{where}.init_args.{name}")
+        return
+    parts = planned.arguments if isinstance(planned, Piece) else planned
+    if isinstance(parts, dict):
+        for name, value in parts.items():
+            _try_optimizers(value, f"{where}.{name}")
 
 
 def _kinds(sections: Mapping[str, type]) -> dict[str, type]:
