@@ -1,8 +1,12 @@
-.PHONY: help test demo format check clean
+.PHONY: help test test-fast demo format check clean
 help: ## the verbs of this project
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 test: ## install and run every check (scripts/test)
 	scripts/test
+test-fast: ## the tests of the desk, under 90 s: all rooms but those that train whole runs or start processes
+	python -m pytest -n 2 tests/test_floors.py tests/test_sizes.py tests/bijections tests/distributions tests/inference \
+		tests/losses tests/metrics tests/nets tests/config
+	@echo "left out: tests/contracts data evaluation launch models runs tasks training test_configs.py (make test)"
 demo: ## install, train five families on digits, compare them (scripts/demo)
 	scripts/demo
 format: ## put the code into its one format

@@ -77,8 +77,8 @@ def test_each_penalty_looks_at_its_own_images(images):
         return x.flatten(1).square().sum(1)
 
     expected = 0.5 * 4 * real.flatten(1).square().sum(1).mean()
-    assert float(R1(1.0).penalty(quadratic, real, fake, START)) == pytest.approx(float(expected), rel=1e-5)
-    assert float(R2(1.0).penalty(quadratic, real, fake, START)) == 0.0
+    assert R1(1.0).penalty(quadratic, real, fake, START).item() == pytest.approx(float(expected), rel=1e-5)
+    assert R2(1.0).penalty(quadratic, real, fake, START).item() == 0.0
 
 
 @pytest.mark.parametrize("make", [GradientPenalty, R1, R2])
@@ -105,7 +105,7 @@ def test_a_ramped_penalty_follows_images_seen(images):
 def test_clipped_weights_are_within_the_bound():
     net = nn.Linear(10, 10)
     WeightClip(0.01).project(net)
-    assert max(float(p.abs().max()) for p in net.parameters()) <= 0.01
+    assert max(p.abs().max().item() for p in net.parameters()) <= 0.01
 
 
 @pytest.mark.parametrize(
