@@ -62,10 +62,11 @@ class Where(NamedTuple):
 
 @dataclass
 class Piece:
-    """A class to be built: with these arguments, or called with them later (a factory)."""
+    """A class to be built: with these arguments, or called with them later (a factory); `argument` says where."""
 
     kind: type
     arguments: dict[str, Any]
+    argument: str
     factory: bool = False
 
 
@@ -129,7 +130,7 @@ def _fit(hint: Any, value: Any, where: Where) -> Any:
 def _fit_any(hints: tuple[Any, ...], value: Any, where: Where) -> Any:
     """The first hint that fits. None and plain types before classes: a string may be a name or a text."""
     wanted = []
-    for hint in sorted(hints, key=lambda hint: hint in SCALARS, reverse=True):
+    for hint in sorted(hints, key=lambda hint: (hint in SCALARS, hint is not type(None)), reverse=True):
         try:
             return _fit(hint, value, where)
         except Misfit as error:
@@ -177,7 +178,7 @@ def _fit_class(wanted: type, value: Any, where: Where) -> Any:
     if wanted is Tensor:
         raise Misfit("")  # one of several hints of an optimizer, never of a file
     kind, arguments, place = _named((wanted,), value, where)
-    return Piece(kind, _arguments(kind, arguments, place))
+    return Piece(kind, _arguments(kind, arguments, place), where.argument)
 
 
 def _fit_factory(hint: Any, value: Any, where: Where) -> Any:
@@ -189,9 +190,9 @@ def _fit_factory(hint: Any, value: Any, where: Where) -> Any:
         kind, arguments, place = _named((object,), value, where)
         if "__call__" not in {name for base in kind.__mro__ for name in vars(base)}:
             raise place.below("class_path").wrong(kind.__name__, "a class whose objects can be called")
-        return Piece(kind, _arguments(kind, arguments, place))
+        return Piece(kind, _arguments(kind, arguments, place), where.argument)
     kind, arguments, place = _named(wanted, value, where)
-    return Piece(kind, _arguments(kind, arguments, place, skip=given), factory=True)
+    return Piece(kind, _arguments(kind, arguments, place, skip=given), where.argument, factory=True)
 
 
 def _is_factory(hint: Any) -> bool:

@@ -36,9 +36,6 @@ def plain_line(report: str) -> str:
     >>> plain_line('Parser key "run.images":\\n  Expected a <class \\'int\\'>. Got value: many')
     'run.images is many: want int'
     """
-    own = re.search(r"^\s*- (.*: want .*)$", report, re.M)
-    if own:  # a constructor's own message, among the alternatives of an optional argument
-        return own[1]
     where = ".init_args.".join(_KEY.findall(report))
     owners = _CLASS.findall(report)
 
@@ -70,6 +67,9 @@ def plain_line(report: str) -> str:
     refused = re.search(r"NestedArg\(key='([\w.]+)', val='([^']*)'\)", report)
     if refused:
         return f"{where}.init_args.{refused[1]} cannot be set to {refused[2]}: want an argument that is not linked"
+    given = re.search(r"^\s*Given value: ([^\n]+)$", report, re.M)
+    if where and given:
+        return f"{where} is {given[1][:80]}: want another value"
     lines = [line.strip(" -") for line in report.splitlines() if line.strip(" -")]
     return f"{lines[0][:300]} {lines[-1][:300] if len(lines) > 1 else ''}".strip() if lines else "configuration"
 

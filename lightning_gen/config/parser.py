@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from torch import nn
@@ -86,8 +85,6 @@ def plain_errors(arguments: list[str], sections: dict[str, type]) -> Iterator[No
         raise passing.error from passing.error.__cause__
     except UserError:
         raise
-    except MisconfigurationException as error:  # of the trainer: an accelerator that is not there, and the like
-        raise UserError(f"trainer: {plain_line(str(error))}; want a trainer that this machine has") from error
     except (argparse.ArgumentError, argparse.ArgumentTypeError, ValueError, TypeError) as error:
         found = diagnosis(arguments, sections)
         raise UserError(found or f"configuration: {plain_line(str(error))}") from error
@@ -174,9 +171,10 @@ class CommandLine(LightningCLI):
         with only_trusted():
             self.config = parser.parse_args(_files_first(args))  # type: ignore[arg-type]
         content = yaml.safe_load(parser.dump(self.config, skip_none=False, skip_validation=True))
+        _check_seed(content.get("seed_everything"))
         for name, kind in _kinds(self.sections).items():
             if name in content:
-                _try_optimizers(plan(kind, content[name], Where(name, open_world=is_open(), complete=False)), name)
+                _try_optimizers(plan(kind, content[name], Where(name, open_world=is_open(), complete=False)))
         for path, text in parser.references.items():  # type: ignore[attr-defined]
             if path[0] == "model":
                 name = ".".join(map(str, path))
@@ -185,6 +183,16 @@ class CommandLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Let the errors of every constructor pass."""
         self.parser.add_instantiator(_built, object)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer; raises `UserError` where this machine cannot have it."""
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except UserError:
+            raise
+        except Exception as error:  # an accelerator that is not there, a strategy that does not exist, and the like
+            why = " ".join(str(error).split())[:250]
+            raise UserError(f"trainer: {why}; want a trainer that this machine has") from error
 
     def written(self) -> str:
         """The configuration as YAML, to be written: what came from the environment stays a reference to it."""
@@ -198,19 +206,23 @@ class CommandLine(LightningCLI):
         return yaml.safe_dump(content, sort_keys=False)
 
 
-def _try_optimizers(planned: Any, where: str) -> None:
+def _try_optimizers(planned: Any) -> None:
     """Raise for an optimizer that would fail when training begins, such as one with a negative learning rate."""
     if isinstance(planned, Piece) and planned.factory and issubclass(planned.kind, Optimizer):
         try:
             make(planned)([nn.Parameter(torch.zeros(1, 1))])
         except Exception as error:
             why = " ".join(str(error).split())[:200]
-            raise UserError(f"{where} cannot be built, {why}: want other arguments") from error
+            raise UserError(f"{planned.argument} cannot be built, {why}: want other arguments") from error
         return
     parts = planned.arguments if isinstance(planned, Piece) else planned
-    if isinstance(parts, dict):
-        for name, value in parts.items():
-            _try_optimizers(value, f"{where}.{name}")
+    for value in parts.values() if isinstance(parts, dict) else parts if isinstance(parts, list) else ():
+        _try_optimizers(value)
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise UserError(f"seed_everything is {seed}: want 0 to {2**32 - 1}")
 
 
 def _kinds(sections: Mapping[str, type]) -> dict[str, type]:
