@@ -15,6 +15,7 @@ BELOW = {
     "evaluation": GROUND | {"contracts", "metrics"},
     "tasks": GROUND | {"contracts", "config", "inference", "metrics", "evaluation", "data"},
     "runs": GROUND | {"contracts", "config"},
+    "api": GROUND | {"contracts", "config", "evaluation", "runs", "tasks"},
     "launch": GROUND | {"contracts", "config"},  # what a job runs is a command line
     "training": GROUND | {"contracts", "config", "metrics", "evaluation", "runs"},
 }

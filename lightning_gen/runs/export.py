@@ -93,8 +93,8 @@ def card(module: ImageModule, run: RunRecord, checkpoint: str) -> str:
         "\nNumbers of other images, features or bounds do not compare with these. Uses, biases and the licence of the"
         " training images were not looked at by the program that wrote this card.\n"
         "\n## Use\n\n    lightning-gen sample FOLDER\n    lightning-gen evaluate FOLDER\n\nor in Python:\n\n"
-        "    from lightning_gen.config.loading import load_module\n"
-        '    images = load_module("FOLDER/model.safetensors").sample(64)   # uint8 (64, C, H, W)\n'
+        "    import lightning_gen as lg\n"
+        '    images = lg.load("FOLDER").sample(64)   # images.tensor is uint8 (64, C, H, W)\n'
     )
 
 
