@@ -3,10 +3,10 @@ help: ## the verbs of this project
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 test: ## install and run every check (scripts/test)
 	scripts/test
-test-fast: ## the tests of the desk, under 90 s: all rooms but those that train whole runs or start processes
-	python -m pytest -n 2 tests/test_floors.py tests/test_sizes.py tests/bijections tests/distributions tests/inference \
-		tests/losses tests/metrics tests/nets tests/config
-	@echo "left out: tests/contracts data evaluation launch models runs tasks training test_configs.py (make test)"
+test-fast: ## the tests of the desk, under 90 s: networks, flows, losses, metrics; no runs, no processes, no weights
+	python -m pytest -n 2 -m "not slow" tests/test_floors.py tests/test_sizes.py tests/bijections tests/distributions \
+		tests/inference tests/losses tests/metrics tests/nets
+	@echo "left out: tests marked slow, and contracts config data evaluation launch models runs tasks training (make test)"
 demo: ## install, train five families on digits, compare them (scripts/demo)
 	scripts/demo
 format: ## put the code into its one format

@@ -14,6 +14,8 @@ from lightning_gen.metrics.pretrained import Inception
 from lightning_gen.metrics.score import InceptionScore, inception_score
 
 SPEC = ImageSpec(3, 32, 32)
+#: building and running the whole network
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
