@@ -66,6 +66,9 @@ class Roulette(LogDeterminant):
         UserError: an argument out of range.
     """
 
+    #: why a step with it cannot be captured
+    host_work = "draws the length of its series on the CPU"
+
     def __init__(self, terms: int = 4, go_on: float = 0.5) -> None:
         super().__init__()
         check_counts("log_det", terms=terms)

@@ -25,7 +25,7 @@ from lightning_gen.contracts.data import ImageData, Split
 from lightning_gen.contracts.generation import CompletionModule, GenerativeModule, NoiseModule, Place, SequentialModule
 from lightning_gen.contracts.latent import BitsBackModule, LatentModule, ReconstructionModule, StochasticLatentModule
 from lightning_gen.contracts.likelihood import Bound, LikelihoodModule, VariationalModule
-from lightning_gen.contracts.module import ImageModule, OptimizerFactory, PictureLogger
+from lightning_gen.contracts.module import ImageModule, OptimizerFactory, PictureLogger, StepOutcome, StepRunner
 from lightning_gen.contracts.translation import BackTranslationModule, TranslationModule
 
 __all__ = [
@@ -50,6 +50,8 @@ __all__ = [
     "ReconstructionModule",
     "SequentialModule",
     "Split",
+    "StepOutcome",
+    "StepRunner",
     "StochasticLatentModule",
     "TranslationModule",
     "VariationalModule",

@@ -5,11 +5,20 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, final
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_gen.batches import Batch
-from lightning_gen.contracts.alternation import AdversarialTraining, Losses, Phase, PlayerName, frozen, weighted_sum
+from lightning_gen.contracts.alternation import (
+    AdversarialTraining,
+    Losses,
+    Moves,
+    Phase,
+    PlayerName,
+    frozen,
+    weighted_sum,
+)
 from lightning_gen.contracts.module import ImageModule
 from lightning_gen.distributed import average_gradients, average_tensors
 from lightning_gen.errors import UserError
@@ -76,6 +85,10 @@ class AdversarialModule(ImageModule):
         Appendix B); empty where none is due. `steps_made` already counts the main step."""
         return {}
 
+    def after_batch(self, batch: Batch) -> None:
+        """Called once after all moves of a batch, in Python also where they were replayed: the place of what counts or
+        decides, such as an augmentation that follows overfitting."""
+
     def after_step(self, player: PlayerName) -> None:
         """Called after each optimizer step of `player`: the place of weight clipping."""
 
@@ -83,6 +96,12 @@ class AdversarialModule(ImageModule):
     def fakes(self, batch: Batch) -> Any:
         """Return the fakes that both players share in this batch, else fresh ones."""
         return self.make_fakes(batch) if self._shared_fakes is None else self._shared_fakes
+
+    def step_outputs(self) -> Any:
+        return dict(self.latest_losses), dict(self.latest_logits)
+
+    def take_outputs(self, outputs: Any) -> None:
+        self.latest_losses, self.latest_logits = (dict(part) for part in outputs)
 
     @property
     def phase(self) -> Phase:
@@ -117,17 +136,36 @@ class AdversarialModule(ImageModule):
         self._apply_beta2()
         self.batches_seen += 1
         phase = self.phase
-        moves = {"discriminator": min(1, phase.discriminator_steps), "generator": self._generator_moves(phase)}
-        turn = moves["generator"] > 0
-        self._shared_fakes = self.make_fakes(batch) if turn and self.training_plan.share_fakes else None
+        moves: Moves = {"discriminator": min(1, phase.discriminator_steps), "generator": self._generator_moves(phase)}
+        outcome = "eager"
+        if self.step_runner:
+            key = (*moves.values(), *phase.weights.items(), self.step_constants())
+            outcome = self.step_runner(key, batch, lambda rows: self._play(rows, moves, phase))
+        if outcome == "eager":
+            self._play(batch, moves, phase)
+        elif outcome == "replayed":
+            self._note_replay(moves)
+        self._average_buffers()
+        self.after_batch(batch)
+        self.count(batch)
+
+    def _play(self, batch: Batch, moves: Moves, phase: Phase) -> None:
+        """All moves of a batch: the part of a step that runs on the device."""
+        self._shared_fakes = self.make_fakes(batch) if moves["generator"] and self.training_plan.share_fakes else None
         for player in self.order:
             for step in range(moves[player]):
                 if step:  # the generator has moved: what it made before is stale
                     self._shared_fakes = None
                 self._learn(player, batch, phase)
         self._shared_fakes = None
-        self._average_buffers()
-        self.count(batch)
+
+    def _note_replay(self, moves: Moves) -> None:
+        """Count the steps of a replayed graph, which knows nothing of Python."""
+        for player, steps in moves.items():
+            self.steps_made[player] += steps
+            for optimizer in self.optimizers_of(player):
+                for _ in range(steps):  # without gradients it moves no weight; Lightning counts it and calls its hooks
+                    optimizer.step()
 
     def _generator_moves(self, phase: Phase) -> int:
         """Steps of the generator in this batch: it learns on the last of every `discriminator_steps` steps of its
@@ -173,6 +211,7 @@ class AdversarialModule(ImageModule):
         for optimizer in self.optimizers_of(player):
             optimizer.step()
             optimizer.zero_grad()
+        torch.clear_autocast_cache()  # it may hold 16-bit copies of the weights before the step
 
     def optimizers_of(self, player: PlayerName) -> list[Any]:
         """The optimizers of `player`, in the order of its networks."""

@@ -11,9 +11,11 @@ from lightning_gen.contracts.module import OptimizerFactory
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.schedules import Ramp, Schedule
 
-__all__ = ["AdversarialTraining", "Losses", "Phase", "PlayerName", "frozen", "weighted_sum"]
+__all__ = ["AdversarialTraining", "Losses", "Moves", "Phase", "PlayerName", "frozen", "weighted_sum"]
 
 PlayerName = Literal["generator", "discriminator"]
+#: steps of each player in a batch
+Moves = dict[PlayerName, int]
 #: scalars to minimise by name; one that is costly where its weight is 0 is given as a function of nothing
 Losses = Mapping[str, Tensor | Callable[[], Tensor]]
 

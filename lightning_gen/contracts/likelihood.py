@@ -2,8 +2,9 @@
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -57,15 +58,43 @@ class LikelihoodModule(GenerativeModule):
         return nats / (self.spec.dims * math.log(2.0))
 
     @final
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         self.apply_schedule()
         self.batches_seen += 1
+        if self.step_runner and self.step_runner(self.step_constants(), batch, self._descend) != "eager":
+            self.count(batch)
+            return None  # forward, backward and optimizer step are done
         self._gradients_wait = True
-        # Descend in bits/dim: gradients, and so clipping thresholds, keep their size across resolutions.
-        bits = self.to_bits(self.objective(batch["image"], without_image(batch)).mean())
-        self.latest_loss = bits.detach()
+        bits = self._loss(batch)
         self.count(batch)
         return bits
+
+    def _loss(self, batch: Batch) -> Tensor:
+        # In bits/dim gradients, and so clipping thresholds, keep their size across resolutions.
+        bits = self.to_bits(self.objective(batch["image"], without_image(batch)).mean())
+        self.latest_loss = bits.detach()
+        return bits
+
+    def _descend(self, batch: Batch) -> None:
+        """One whole step: what Lightning does around `training_step`, for a captured graph."""
+        bits = self._loss(batch)
+        with torch.autocast(self.device.type, enabled=False):
+            bits.backward()
+            optimizer = self.optimizers(use_pl_optimizer=False)
+            assert isinstance(optimizer, Optimizer)
+            self.configure_gradient_clipping(
+                optimizer,
+                self.trainer.gradient_clip_val,  # type: ignore[attr-defined]
+                self.trainer.gradient_clip_algorithm,  # type: ignore[attr-defined]
+            )
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def step_outputs(self) -> Any:
+        return self.latest_loss
+
+    def take_outputs(self, outputs: Any) -> None:
+        self.latest_loss = outputs
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Note that the accumulated gradients are used: Lightning calls this where an accumulation is full."""

@@ -1,9 +1,9 @@
 """Anything that trains on images: its spec, its counters, its schedule, the part that an EMA follows."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import register_type
@@ -15,12 +15,15 @@ from lightning_gen.batches import Batch
 from lightning_gen.images import ImageSpec
 from lightning_gen.schedules import Constant, Schedule
 
-__all__ = ["ImageModule", "OptimizerFactory", "PictureLogger"]
+__all__ = ["ImageModule", "OptimizerFactory", "PictureLogger", "StepOutcome", "StepRunner"]
 
 
 # One value, not a group of arguments: the spec is linked from the data, and a checkpoint stores it as a plain dict.
 register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=ImageSpec.from_dict)
 OptimizerFactory = Callable[[Iterable], Optimizer]
+#: called with (kind of step, batch, device part of the step); says whether it ran the device part, by capture or replay
+StepRunner = Callable[[Hashable, Batch, Callable[[Batch], None]], "StepOutcome"]
+StepOutcome = Literal["eager", "captured", "replayed"]
 
 
 class ImageModule(LightningModule, ABC):
@@ -39,6 +42,10 @@ class ImageModule(LightningModule, ABC):
         self.images_seen = 0
         #: training batches seen by this process; a step that is under way is counted
         self.batches_seen = 0
+        #: runs the device part of training steps as captured graphs, where a training has one
+        self.step_runner: StepRunner | None = None
+        #: set by a callback that must see the gradients of the next step: it is then not replayed
+        self.gradients_wanted = False
         # The arguments as the config spelled them (plain values): a checkpoint rebuilds its model from itself.
         self.save_hyperparameters(logger=False)
 
@@ -76,7 +83,22 @@ class ImageModule(LightningModule, ABC):
         factor = self.schedule.factor(self.images_seen)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+                rate = float(group.setdefault("initial_lr", group["lr"])) * factor
+                if isinstance(group["lr"], Tensor):  # captured steps read it on the device
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+
+    def step_outputs(self) -> Any:
+        """Return what the device part of a step leaves behind for Python: tensors that a replay fills again."""
+
+    def take_outputs(self, outputs: Any) -> None:
+        """Take over what `step_outputs` gave, after a replay."""
+
+    def step_constants(self) -> Hashable:
+        """Numbers of Python that the device part of a step takes in and that change in training, such as the weight of
+        a warm-up. A captured step is replayed only where they are equal."""
+        return ()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["images_seen"], checkpoint["batches_seen"] = self.images_seen, self.batches_seen

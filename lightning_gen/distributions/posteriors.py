@@ -15,7 +15,9 @@ __all__ = ["FlowPosterior", "GaussianPosterior", "Posterior", "gaussian_log_prob
 
 def gaussian_log_prob(z: Tensor, mean: Tensor | float = 0.0, log_scale: Tensor | float = 0.0) -> Tensor:
     """(B, D) -> (B,) nats of a diagonal Gaussian."""
-    log_scale = torch.as_tensor(log_scale, device=z.device, dtype=z.dtype)
+    if not isinstance(log_scale, Tensor):
+        log_scale = torch.full((), log_scale, device=z.device, dtype=z.dtype)  # made on the device: no copy to it
+    log_scale = log_scale.to(z.dtype)
     squares = ((z - mean) * (-log_scale).exp()).square()
     return (-0.5 * (squares + math.log(2 * math.pi)) - log_scale).flatten(1).sum(1)
 

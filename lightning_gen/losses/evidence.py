@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import final
 
 import torch
@@ -20,6 +20,10 @@ class EvidenceLoss(ABC):
     @abstractmethod
     def __call__(self, draw: Callable[[], tuple[Tensor, Tensor]], images_seen: int) -> Tensor:
         """-> (B,) nats to minimise."""
+
+    def constants(self, images_seen: int) -> Hashable:
+        """Numbers of Python that the loss takes in and that change in training."""
+        return ()
 
 
 def _check_warmup(warmup: int) -> None:
@@ -46,6 +50,9 @@ class Beta(EvidenceLoss):
             raise UserError(f"loss.beta is {beta}: want 0 or more")
         _check_warmup(warmup)
         self.beta, self.warmup = beta, warmup
+
+    def constants(self, images_seen: int) -> Hashable:
+        return _ramp(images_seen, self.warmup)
 
     def __call__(self, draw: Callable[[], tuple[Tensor, Tensor]], images_seen: int) -> Tensor:
         log_likelihood, kl = draw()

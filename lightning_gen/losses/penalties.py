@@ -1,7 +1,7 @@
 """What keeps a discriminator smooth: terms of its loss, and a projection of its weights after each step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple, final
 
 import torch
@@ -33,6 +33,10 @@ class Regularizer(ABC):
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor | None:
         """Scalar added to the discriminator's loss, None where there is none this time; `real` and `fake` are signed
         images (B, C, H, W) of one dtype, detached."""
+
+    def constants(self, count: StepCount) -> Hashable:
+        """Numbers of Python that `penalty` takes in and that change in training."""
+        return ()
 
     @abstractmethod
     def project(self, network: nn.Module) -> None:
@@ -112,6 +116,9 @@ class _ZeroCentred(Penalty, ABC):
         _check("gamma", gamma)
         self.gamma = gamma
 
+    def constants(self, count: StepCount) -> Hashable:
+        return value_at(self.gamma, count.images_seen)
+
     @abstractmethod
     def images(self, real: Tensor, fake: Tensor) -> Tensor:
         """The images whose gradient counts."""
@@ -168,6 +175,9 @@ class Lazy(Regularizer):
             return None
         found = self.regularizer.penalty(critic, real, fake, count)
         return None if found is None else self.every * found
+
+    def constants(self, count: StepCount) -> Hashable:
+        return () if count.step % self.every else (True, self.regularizer.constants(count))
 
     def project(self, network: nn.Module) -> None:
         self.regularizer.project(network)

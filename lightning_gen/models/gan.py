@@ -1,7 +1,7 @@
 """The generative adversarial network (Goodfellow et al. 2014, Algorithm 1); DCGAN, LSGAN, WGAN, WGAN-GP, SN-GAN,
 conditional GANs, AC-GAN and R3GAN by its parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import final
 
 from torch import Generator, Tensor, nn
@@ -90,7 +90,6 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
     def discriminator_losses(self, batch: Batch) -> Losses:
         real, fake = to_signed(batch["image"], self.spec.levels), self.fakes(batch).image.detach()
         of_real, of_fake = self.discriminate(real, batch), self.discriminate(fake, batch)
-        self.augment.observe(of_real.logits, self.images_seen)
         self.latest_logits = {"real": of_real.logits.detach(), "fake": of_fake.logits.detach()}
         losses = {"adversarial": self.loss.discriminator(of_real.logits, of_fake.logits)}
         losses |= _named(auxiliary_real=of_real.auxiliary, auxiliary_fake=of_fake.auxiliary)
@@ -113,6 +112,14 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
 
     def _logits_of_real(self, batch: Batch) -> Tensor:
         return self.discriminate(to_signed(batch["image"], self.spec.levels), batch).logits
+
+    def after_batch(self, batch: Batch) -> None:
+        if "real" in self.latest_logits:
+            self.augment.observe(self.latest_logits["real"], self.images_seen)
+
+    def step_constants(self) -> Hashable:
+        count = StepCount(self.steps_made["discriminator"], self.images_seen)
+        return tuple(regularizer.constants(count) for regularizer in self.regularizers)
 
     def after_step(self, player: PlayerName) -> None:
         if player == "discriminator":

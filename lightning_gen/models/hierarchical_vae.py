@@ -2,7 +2,7 @@
 posterior and prior sharing the way down (Sonderby et al. 2016; Child 2021)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import final
 
@@ -51,6 +51,9 @@ class HierarchicalVAE(VariationalModule, ReconstructionModule):
 
     def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         return self.loss(partial(self.terms, image), self.images_seen)
+
+    def step_constants(self) -> Hashable:
+        return self.loss.constants(self.images_seen)
 
     def sample(
         self,

@@ -1,7 +1,7 @@
 """The variational autoencoder (Kingma and Welling 2014), and the VAE+NF hybrid by its posterior (Rezende and Mohamed
 2015): the flow's parameters come from the encoder, image by image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import final
 
@@ -79,6 +79,9 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
 
     def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         return self.loss(partial(self.terms, image, condition), self.images_seen)
+
+    def step_constants(self) -> Hashable:
+        return self.loss.constants(self.images_seen)
 
     def _features(self, image: Tensor, context: Tensor | None) -> Tensor:
         return with_context(self.encoder(to_signed(image, self.spec.levels).to(self.dtype)), context)

@@ -30,6 +30,8 @@ class Run:
             same configuration; changed: it may have another one.
         start_from: run folder, checkpoint or exported model whose weights a new run begins with (None: fresh weights).
         ema: decay of the exponential moving average of the weights per batch, 0 to 1, or a ramp over images seen.
+        capture: replay training steps as captured CUDA graphs: where it is possible (None), or refuse to train where it
+            is not (True), or never (False).
         compile: compile each network of the model (torch.compile).
         channels_last: keep pictures and weights in channels-last order, faster on many devices.
         wandb: mirror the run to Weights & Biases, e.g. ``--run.wandb WandbMirror`` (None: do not).
@@ -48,12 +50,15 @@ class Run:
     resume: Resume = "no"
     start_from: str | None = None
     ema: float | Ramp = 0.995
+    capture: bool | None = None
     compile: bool = False
     channels_last: bool = False
     wandb: WandbMirror | None = None
 
     def __post_init__(self) -> None:
         check_counts("run", limit=IMAGE_LIMIT, images=self.images, rate_images=self.rate_images)
+        if self.capture and self.compile:
+            raise UserError("run.capture is True beside run.compile: want one of them")
         decays = (self.ema.start, self.ema.end) if isinstance(self.ema, Ramp) else (self.ema,)
         for decay in decays:
             if not 0 <= decay < 1:

@@ -124,6 +124,7 @@ def _silence() -> None:
         "`srun` command is available",
         "Checkpoint directory .* exists and is not empty",
         "is smaller than the logging interval",
+        "`training_step` returned `None`",  # of a captured step, which has descended already
     )
     for words in about:
         warnings.filterwarnings("ignore", f".*{words}.*")

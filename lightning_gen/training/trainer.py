@@ -18,6 +18,7 @@ from lightning_gen.training.callbacks.health import Health
 from lightning_gen.training.callbacks.posterior_collapse import PosteriorCollapseMonitor
 from lightning_gen.training.callbacks.progress import ImageProgress
 from lightning_gen.training.callbacks.record import ImageBudget, LossLogging, SampleGrids
+from lightning_gen.training.capture import CapturedSteps
 from lightning_gen.training.checkpoint_io import AtomicCheckpointIO
 from lightning_gen.training.checkpoints import RunCheckpoint
 from lightning_gen.training.ema import EMA
@@ -125,7 +126,8 @@ def _listed(value: Any) -> list[Any]:
 def _callbacks(model: ImageModule, run: Run, evaluation: Evaluation) -> list[Callback]:
     """Our callbacks, in the order in which they act after a batch: what may end the training comes first, and what must
     see its end last."""
-    callbacks: list[Callback] = [EMA(run.ema), ImageBudget(run.images)]
+    capture = False if run.compile else run.capture
+    callbacks: list[Callback] = [CapturedSteps(capture), EMA(run.ema), ImageBudget(run.images)]
     if isinstance(model, AdversarialModule) and run.health_every:
         callbacks.append(Health(evaluation, run.folder, run.health_every, run.stop_on_collapse))
     if isinstance(model, VariationalModule):

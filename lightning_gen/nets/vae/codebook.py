@@ -94,6 +94,7 @@ class Codebook(nn.Module):
         self.vectors = nn.Parameter(torch.randn(size, dim))
         # In the checkpoint: a model that is trained further must not be set anew.
         self.register_buffer("ready", torch.tensor(False))
+        self._known_ready = False  # once true it is never read from the device again
 
     @torch.no_grad()
     def _set(self, rows: Tensor) -> None:
@@ -106,8 +107,10 @@ class Codebook(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(B, D, h, w) -> the number of the nearest vector, int64 (B, h, w)."""
         rows = z.detach().movedim(1, -1).flatten(0, 2)
-        if self.training and not self.ready:
-            self._set(rows)
+        if self.training and not self._known_ready:
+            if not self.ready:
+                self._set(rows)
+            self._known_ready = True
         distance = self.vectors.square().sum(1) - 2.0 * rows @ self.vectors.T  # and |z|^2, the same for all
         return distance.argmin(1).view(len(z), *z.shape[2:])
 

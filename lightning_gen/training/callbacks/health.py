@@ -81,6 +81,8 @@ class Health(Callback):
         # Critic steps: the players' next optimizer steps may lie some batches ahead, so a measurement waits for both.
         if isinstance(pl_module, AdversarialModule) and self.interval.due(pl_module.images_seen):
             self.waiting, self.norms = True, {}
+        if isinstance(pl_module, AdversarialModule):
+            pl_module.gradients_wanted = self.waiting
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         if self.waiting:
@@ -94,7 +96,7 @@ class Health(Callback):
             return
         for name, values in self.losses.items():
             if name in pl_module.latest_losses:
-                values.append(pl_module.latest_losses[name])
+                values.append(pl_module.latest_losses[name].clone())  # a replayed step fills it again
         if self.waiting and len(self.norms) == len(_PLAYERS):
             self.waiting = False
             self._measure(trainer, pl_module)

@@ -1,0 +1,172 @@
+"""Training steps as captured CUDA graphs: a whole step, launched at once.
+
+On a GPU small and middle-sized networks of every family are bound by the launching of kernels, one by one from Python.
+A captured step is recorded once, forward and backward pass, clipping and optimizer, and then replayed as one launch.
+
+What runs in Python around it stays as it is: schedules, counters, rows, checkpoints, EMA, callbacks. Lightning's own
+work for a batch runs on the CPU while the device still computes the batch before.
+"""
+
+import sys
+from collections.abc import Callable, Hashable
+from typing import Any, final
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import AdversarialModule, ImageModule, StepOutcome
+from lightning_gen.errors import UserError
+
+__all__ = ["CapturedSteps", "make_capturable", "reason_against"]
+
+#: eager steps of each kind before it is captured: data-dependent starts, optimizer states, choice of algorithms
+_WARMUP = 3
+#: kinds of steps that are captured at most; each holds memory
+_MOST_KINDS = 16
+#: hooks inside a step, which a replay does not call
+_INSIDE = ("on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad")
+
+
+@final
+class CapturedSteps(Callback):
+    """Capture and replay the training steps of a module where that is possible; say in one line whether, and why not.
+
+    A step is of one kind as long as the same players move and the numbers of Python that it takes in stay equal
+    (`ImageModule.step_constants`). Each kind is captured after a few eager steps.
+
+    Args:
+        wanted: None: where it is possible; True: refuse to train where it is not; False: never.
+    """
+
+    def __init__(self, wanted: bool | None = None) -> None:
+        self.wanted = wanted
+        self.graphs: dict[Hashable, _Graph] = {}
+        self.seen: dict[Hashable, int] = {}
+        self.pool: Any = None
+        self.module: ImageModule | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageModule)
+        if pl_module.device.type == "cuda":  # an eager run on the same device has the same arithmetic
+            for optimizer in trainer.optimizers:
+                make_capturable(optimizer, pl_module.device)
+        why = "run.capture is False" if self.wanted is False else reason_against(trainer, pl_module)
+        if why and self.wanted:
+            raise UserError(f"run.capture is True: {why}; want nothing, or False")
+        if trainer.is_global_zero and pl_module.device.type == "cuda":
+            print(f"steps: {f'eager, {why}' if why else 'captured as CUDA graphs'}", file=sys.stderr)
+        if why is None:
+            self.module, self.pool = pl_module, torch.cuda.graph_pool_handle()
+            pl_module.step_runner = self.run
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageModule)
+        pl_module.step_runner = None
+        self.graphs.clear()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.on_train_end(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        for state in checkpoint.get("optimizer_states", []):  # learning rates are plain numbers in a checkpoint
+            for group in state["param_groups"]:
+                group["lr"] = float(group["lr"])
+
+    def run(self, key: Hashable, batch: Batch, body: Callable[[Batch], None]) -> StepOutcome:
+        """Run `body` on `batch` by its graph.
+
+        Args:
+            key: of the kind of step.
+            batch: training images.
+            body: the device part of a step.
+
+        Returns:
+            "eager": nothing was done, the caller does it; "captured": `body` ran in Python too; "replayed": it did not.
+        """
+        assert self.module is not None
+        key = (key, *((name, value.shape) for name, value in batch.items() if isinstance(value, Tensor)))
+        if self.module.gradients_wanted or len(self.seen) > 100 * _MOST_KINDS:
+            return "eager"
+        if (graph := self.graphs.get(key)) is not None:
+            graph.replay(batch)
+            self.module.take_outputs(graph.outputs)
+            return "replayed"
+        self.seen[key] = self.seen.get(key, 0) + 1
+        if self.seen[key] <= _WARMUP or len(self.graphs) >= _MOST_KINDS:
+            return "eager"
+        self.graphs[key] = _Graph(self.module, batch, body, self.pool)
+        return "captured"
+
+
+class _Graph:
+    """One kind of step: the batch it reads, and what it leaves behind.
+
+    Args:
+        module: whose step it is.
+        batch: the first one; it is run.
+        body: see `CapturedSteps.run`.
+        pool: of memory, shared by all graphs of a training: they never run at once, and none reads what another made.
+    """
+
+    def __init__(self, module: ImageModule, batch: Batch, body: Callable[[Batch], None], pool: Any) -> None:
+        self.batch = batch.copy()
+        for key, value in batch.items():
+            if isinstance(value, Tensor):
+                self.batch[key] = value.clone()  # type: ignore[literal-required]
+        self.graph = torch.cuda.CUDAGraph()
+        for p in module.parameters():  # gradients are made anew inside, in the graph's own memory
+            p.grad = None
+        with torch.cuda.graph(self.graph, pool=pool, capture_error_mode="thread_local"):
+            body(self.batch)
+        self.outputs = module.step_outputs()
+        self.graph.replay()  # capturing has computed nothing
+
+    def replay(self, batch: Batch) -> None:
+        for key, value in batch.items():
+            if isinstance(value, Tensor):
+                self.batch[key].copy_(value, non_blocking=True)  # type: ignore[literal-required]
+        self.graph.replay()
+
+
+def make_capturable(optimizer: Optimizer, device: torch.device) -> None:
+    """Keep the step count and the learning rate of `optimizer` on `device`, where a graph reads them."""
+    if "capturable" not in optimizer.defaults:
+        return
+    for group in optimizer.param_groups:
+        group["capturable"] = True
+        group.setdefault("initial_lr", float(group["lr"]))
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+    for state in optimizer.state.values():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].to(device, torch.float32)
+
+
+def reason_against(trainer: Trainer, module: ImageModule) -> str | None:
+    """Say why the steps of `module` cannot be captured; None where they can."""
+    hooked = [type(callback).__name__ for callback in trainer.callbacks if _hooks_inside(callback)]  # type: ignore[attr-defined]
+    scaled = isinstance(trainer.precision_plugin, MixedPrecision) and trainer.precision_plugin.scaler is not None
+    rigid = [type(o).__name__ for o in trainer.optimizers if "capturable" not in o.defaults]
+    plan = module.training_plan if isinstance(module, AdversarialModule) else None
+    found = {
+        "the device is no CUDA GPU": module.device.type != "cuda",
+        "there are several processes": trainer.world_size > 1 or not isinstance(trainer.strategy, SingleDeviceStrategy),
+        "16-bit precision scales the loss by what it finds": scaled,
+        f"{', '.join(rigid)} cannot be captured": bool(rigid),
+        "gradients are accumulated": (plan.accumulate if plan else trainer.accumulate_grad_batches) > 1,
+        "training.beta2 changes the betas": bool(plan and plan.beta2),
+        f"{', '.join(hooked)} looks into each step": bool(hooked),
+        "captions are read by the CPU": "text" in module.condition_keys,
+        **{f"{type(part).__name__} {part.host_work}": True for part in module.modules() if hasattr(part, "host_work")},
+    }
+    return next((why for why, holds in found.items() if holds), None)
+
+
+def _hooks_inside(callback: Callback) -> bool:
+    """Whether a callback acts inside a step without asking for an eager one, as ours do."""
+    ours = type(callback).__module__.startswith("lightning_gen.")
+    return not ours and any(getattr(type(callback), name) is not getattr(Callback, name) for name in _INSIDE)

@@ -1,0 +1,95 @@
+"""Captured steps: every YAML can be captured or says why not; the device part of a step is the whole step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_gen.config.cli import main
+from lightning_gen.contracts import AdversarialModule
+from lightning_gen.training.fit import build
+from tests.training.capturable import host_work, step
+
+CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
+CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
+#: shipped configurations whose steps stay eager, and why
+EXCEPTIONS = {"r3gan": "its ramps of penalty and of Adam's second beta change numbers of Python in every batch"}
+
+
+def _built(config, batch_size=8):
+    cli = build(["-c", str(config), *CPU, "--data.init_args.batch_size", str(batch_size)])
+    cli.model.trainer = cli.trainer
+    return cli.model, next(iter(cli.datamodule.batches("train", batch_size)))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
+def test_no_step_reads_from_the_device_or_makes_a_tensor_on_the_host(config, monkeypatch):
+    module, batch = _built(config)
+    assert host_work(module, batch, monkeypatch) == []
+    assert not [part for part in module.modules() if hasattr(part, "host_work")]
+
+
+def test_numbers_of_a_step_change_in_the_exceptions_alone():
+    changing = set()
+    for config in CONFIGS:
+        module, _ = _built(config)
+        constants = []
+        for images in (10_000_000, 10_000_064, 10_000_128):  # when every warm-up is over
+            module.images_seen = images
+            constants.append(module.step_constants())
+        ramp = isinstance(module, AdversarialModule) and module.training_plan.beta2 is not None
+        if ramp or len(set(constants)) > 1:
+            changing.add(config.stem)
+    assert changing == set(EXCEPTIONS)
+
+
+@pytest.mark.parametrize("sick", [lambda x: x * float(x.mean()), lambda x: x * torch.tensor(2.0), lambda x: x[x > 0]])
+def test_a_planted_read_or_host_tensor_is_found(sick, monkeypatch):
+    module, batch = _built("configs/vae/vae.yaml")
+    monkeypatch.setattr(module, "_loss", lambda rows: sick(module.log_prob(rows["image"])).mean())
+    assert host_work(module, batch, monkeypatch, step)
+
+
+def _run_in_python(self, trainer, module):
+    """Every step by the path of captured ones, computed in Python: what a replay would do."""
+    module.step_runner = lambda key, batch, body: body(batch) or "captured"
+
+
+@pytest.mark.parametrize("config", ["vae/vae", "flow/glow", "gan/acgan", "gan/wgan_gp"])
+def test_the_device_part_is_the_whole_step(config, tmp_path, monkeypatch):
+    arguments = ["fit", "-c", f"configs/{config}.yaml", "--run.root", str(tmp_path), "--run.images", "320", *CPU]
+    assert main([*arguments, "--run.name", "eager"]) == 0
+    monkeypatch.setattr("lightning_gen.training.capture.CapturedSteps.on_train_start", _run_in_python)
+    assert main([*arguments, "--run.name", "captured"]) == 0
+    one, other = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("eager", "captured")
+    )
+    for room in ("state_dict", "ema"):
+        assert all(torch.equal(one[room][key], other[room][key]) for key in one[room])
+    assert str(one["optimizer_states"]) == str(other["optimizer_states"])
+    assert one["global_step"] == other["global_step"]
+    rows = [(tmp_path / name / "metrics.jsonl").read_text().count("train/") for name in ("eager", "captured")]
+    assert rows[0] == rows[1]
+
+
+def test_capture_that_is_not_possible_is_one_line(tmp_path, capsys):
+    arguments = ["fit", "-c", "configs/vae/vae.yaml", "--run.root", str(tmp_path), "--run.images", "64", *CPU]
+    assert main([*arguments, "--run.capture", "true"]) == 2
+    assert "run.capture is True: the device is no CUDA GPU; want nothing, or False" in capsys.readouterr().err
+    assert main([*arguments, "--run.capture", "true", "--run.compile", "true"]) == 2
+    assert "run.capture is True beside run.compile" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
+def test_captured_and_eager_steps_are_equal_on_a_gpu(config, tmp_path, capsys):
+    arguments = ["fit", "-c", str(config), "--run.root", str(tmp_path), "--run.images", "512", *CPU[2:]]
+    arguments += ["--trainer.accelerator", "gpu", "--trainer.deterministic", "warn"]
+    assert main([*arguments, "--run.name", "eager", "--run.capture", "false"]) == 0
+    for name in ("captured", "again"):
+        assert main([*arguments, "--run.name", name]) == 0
+    names = ("eager", "captured", "again")
+    states = [torch.load(tmp_path / n / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for n in names]
+    for key, value in states[1].items():
+        assert torch.equal(value, states[2][key]), f"{key} differs between two captured runs"
+        assert torch.allclose(value, states[0][key], rtol=1e-3, atol=1e-4), f"{key} differs from the eager run"
