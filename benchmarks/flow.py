@@ -29,6 +29,7 @@ from nflows import flows as nflows_flows
 from nflows import transforms
 from torch import Tensor, nn
 
+from benchmarks.flow_peers import glow_of_normflows
 from benchmarks.interleave import interleave, record
 from benchmarks.training import parameters, training_step
 from lightning_gen.bijections.glow import Glow
@@ -52,20 +53,6 @@ def ours(steps: int = STEPS, **more: Any) -> Flow:
     return Flow(SPEC, bijection, torch.optim.Adam).to(memory_format=torch.channels_last)
 
 
-def glow_of_normflows() -> normflows.MultiscaleFlow:
-    bases, merges, flows = [], [], []
-    channels, side = SPEC.channels, SPEC.height
-    for level in range(SCALES):
-        wide = channels * 2 ** (SCALES + 1 - level)
-        chain = [normflows.flows.GlowBlock(wide, WIDTH, split_mode="channel", scale=True) for _ in range(STEPS)]
-        flows += [[*chain, normflows.flows.Squeeze()]]
-        halved = side // 2 ** (SCALES - level)
-        shape = (wide, halved, halved) if level == 0 else (wide // 2, halved, halved)
-        merges += [normflows.flows.Merge()] if level else []
-        bases += [normflows.distributions.GlowBase(shape, num_classes=None)]
-    return normflows.MultiscaleFlow(bases, flows, merges, class_cond=False)
-
-
 def glow_of_freia() -> frameworks.SequenceINN:
     def subnet(a: int, b: int) -> nn.Module:
         return GlowConditioner(a, b, WIDTH)
@@ -80,9 +67,9 @@ def glow_of_freia() -> frameworks.SequenceINN:
 
 def glow(repeats: int) -> None:
     image = torch.randint(SPEC.levels, (BATCH, *SPEC.shape), dtype=torch.uint8)
-    flow, peer, other = ours(prior=ZeroConv), glow_of_normflows(), glow_of_freia()
+    flow, peer, other = ours(prior=ZeroConv), glow_of_normflows(STEPS), glow_of_freia()
     last = image.to(memory_format=torch.channels_last)
-    peer_last = glow_of_normflows().to(memory_format=torch.channels_last)
+    peer_last = glow_of_normflows(STEPS).to(memory_format=torch.channels_last)
 
     def dequantized() -> Tensor:
         return (image + torch.rand(image.shape)) / SPEC.levels

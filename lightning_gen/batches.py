@@ -6,7 +6,7 @@ from typing import Any, TypedDict, cast
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "join", "keep", "repeat_rows", "select_rows", "size", "to_device", "without_image"]
+__all__ = ["Batch", "join", "keep", "repeat_rows", "select_rows", "send", "size", "to_device", "without_image"]
 
 
 class Batch(TypedDict, total=False):
@@ -34,6 +34,15 @@ def size(batch: Batch) -> int:
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Move the tensors of `batch` to `device`; texts stay."""
     return _each(batch, lambda value: value.to(device) if isinstance(value, Tensor) else value)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a small tensor to `device` without waiting for what the device is at: through pinned memory for a GPU."""
+    if tensor.device == device:
+        return tensor
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def select_rows(batch: Batch, start: int, stop: int) -> Batch:

@@ -11,6 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from lightning_gen.batches import send
 from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["Augmentation", "Chain", "Draws", "HorizontalFlip", "RandomShift"]
@@ -69,7 +70,7 @@ class HorizontalFlip(Augmentation):
     """Mirrors about half of the images left to right. Wrong where left matters: letters, digits, positions in text."""
 
     def __call__(self, image: Tensor, draws: Draws) -> Tensor:
-        mirrored = draws.integers(2).bool().to(image.device)
+        mirrored = send(draws.integers(2).bool(), image.device)
         return torch.where(mirrored[:, None, None, None], image.flip(3), image)
 
 
@@ -91,7 +92,7 @@ class RandomShift(Augmentation):
         count, channels, height, width = image.shape
         if self.pixels >= min(height, width):
             raise UserError(f"augment.pixels is {self.pixels}: want less than the images' {min(height, width)} pixels")
-        down, right = (draws.integers(2 * self.pixels + 1).to(image.device) - self.pixels for _ in range(2))
+        down, right = (send(draws.integers(2 * self.pixels + 1), image.device) - self.pixels for _ in range(2))
         row, column = _mirrored(down, height), _mirrored(right, width)
         # One gather from the flattened pixels: on the CPU five times as fast as advanced indexing.
         place = (row[:, :, None] * width + column[:, None, :]).view(count, 1, -1).expand(-1, channels, -1)

@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.batches import Batch
+from lightning_gen.batches import Batch, send
 from lightning_gen.data.augment import Augmentation, Draws
 from lightning_gen.errors import UserError, check_counts
 
@@ -66,7 +66,8 @@ class MemoryRows(Rows):
 
     def _take(self, index: Tensor) -> Any:
         index = index if self.order is None else self.order[index]
-        return {key: take(value, index) for key, value in self.columns.items()}
+        there = send(index, self.columns["image"].device)  # type: ignore[union-attr]
+        return {key: take(v, there if isinstance(v, Tensor) else index) for key, v in self.columns.items()}
 
     def to(self, device: torch.device) -> "MemoryRows":
         image = self.columns["image"]

@@ -18,6 +18,7 @@ from lightning_gen.training.callbacks.health import Health
 from lightning_gen.training.callbacks.posterior_collapse import PosteriorCollapseMonitor
 from lightning_gen.training.callbacks.progress import ImageProgress
 from lightning_gen.training.callbacks.record import ImageBudget, LossLogging, SampleGrids
+from lightning_gen.training.callbacks.speed import Speed
 from lightning_gen.training.capture import CapturedSteps
 from lightning_gen.training.checkpoint_io import AtomicCheckpointIO
 from lightning_gen.training.checkpoints import RunCheckpoint
@@ -136,6 +137,7 @@ def _callbacks(model: ImageModule, run: Run, evaluation: Evaluation) -> list[Cal
         *callbacks,
         Evaluate(evaluation, run.folder, run.evaluate_every),
         SampleGrids(run.folder, run.grid_every),
+        Speed(),
         LossLogging(),
         ImageProgress(run.name, run.images),
         RunCheckpoint(run.folder / "checkpoints", run.save_every, run.save_minutes),

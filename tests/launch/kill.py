@@ -33,6 +33,10 @@ BATCH = 32  # two processes of 16
 _TIMES = ("seconds", "time")
 
 
+def _is_time(key: str) -> bool:
+    return key in _TIMES or key.startswith("speed/")
+
+
 def fit_arguments(family: str, root: Path, name: str, steps: int, trainer: str = "ddp_sim") -> list[str]:
     """A short run with a row each batch, and a checkpoint each second one; on shards where `root` has them."""
     run = ["--run.root", root, "--run.name", name, "--run.images", BATCH * steps, "--run.resume", "same"]
@@ -127,7 +131,7 @@ def differences(a: Path, b: Path) -> list[str]:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(item) for key, item in value.items() if key not in _TIMES}
+        return {key: _timeless(item) for key, item in value.items() if not _is_time(key)}
     return [_timeless(item) for item in value] if isinstance(value, list) else value
 
 

@@ -125,12 +125,16 @@ def test_a_callback_without_its_package_is_one_line(tmp_path, capsys, monkeypatc
     assert "\n" not in line
 
 
+def timeless(row):
+    return {key: value for key, value in row.items() if key != "seconds" and not key.startswith("speed/")}
+
+
 def test_a_run_with_foreign_rows_is_resumed_without_a_doubled_one(tmp_path):
     words = ["--trainer.callbacks+=LearningRateMonitor", "--run.save_every", "64", "--run.resume", "changed", *STEPS]
     assert fit("vae/vae", tmp_path / "whole", *words, images=640) == 0
     for images in (192, 640):
         assert fit("vae/vae", tmp_path / "parts", *words, images=images) == 0
-    whole, parts = ([r | {"seconds": 0} for r in rows(tmp_path / n / "x")] for n in ("whole", "parts"))
+    whole, parts = ([timeless(r) for r in rows(tmp_path / n / "x")] for n in ("whole", "parts"))
     assert [row for row in whole if "lr-Adam" in row] == [row for row in parts if "lr-Adam" in row]
     assert [row for row in whole if "train/bits_per_dim" in row] == [r for r in parts if "train/bits_per_dim" in r]
 

@@ -21,7 +21,11 @@ def _checkpoint(folder, name="last"):
 
 def _rows(folder):
     rows = read_json_lines(folder / "metrics.jsonl")
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows if not any("eval/" in k for k in row)]
+    return [
+        {k: v for k, v in row.items() if k != "seconds" and not k.startswith("speed/")}
+        for row in rows
+        if not any("eval/" in k for k in row)
+    ]
 
 
 @pytest.mark.parametrize("config", ["vae/vae", "gan/dcgan", "flow/realnvp"])

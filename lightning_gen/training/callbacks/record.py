@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_gen.batches import to_device
 from lightning_gen.contracts import ImageData, ImageModule, PictureLogger
 from lightning_gen.files import write_png
+from lightning_gen.training.callbacks.speed import Speed
 from lightning_gen.training.ema import ema_weights
 from lightning_gen.training.interval import ImageInterval
 from lightning_gen.training.metrics import log_metrics, monitor_metrics
@@ -60,7 +61,9 @@ class LossLogging(Callback):
     def _log(self, trainer: Trainer, module: ImageModule) -> None:
         self.logged = module.images_seen
         if trainer.is_global_zero:  # reading a loss waits for the device
-            log_metrics(trainer, module, {f"train/{name}": loss.item() for name, loss in module.losses.items()})
+            row = {f"train/{name}": loss.item() for name, loss in module.losses.items()}
+            speeds = [callback.row(module) for callback in trainer.callbacks if isinstance(callback, Speed)]  # type: ignore[attr-defined]
+            log_metrics(trainer, module, {k: v for part in (row, *speeds) for k, v in part.items()})
 
     def state_dict(self) -> dict[str, Any]:
         return {"logged": self.logged}
