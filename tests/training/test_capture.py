@@ -43,7 +43,9 @@ def test_numbers_of_a_step_change_in_the_exceptions_alone():
     assert changing == set(EXCEPTIONS)
 
 
-@pytest.mark.parametrize("sick", [lambda x: x * float(x.mean()), lambda x: x * torch.tensor(2.0), lambda x: x[x > 0]])
+@pytest.mark.parametrize(
+    "sick", [lambda x: x * float(x.detach().mean()), lambda x: x * torch.tensor(2.0), lambda x: x[x > 0]]
+)
 def test_a_planted_read_or_host_tensor_is_found(sick, monkeypatch):
     module, batch = _built("configs/vae/vae.yaml")
     monkeypatch.setattr(module, "_loss", lambda rows: sick(module.log_prob(rows["image"])).mean())
@@ -78,6 +80,17 @@ def test_capture_that_is_not_possible_is_one_line(tmp_path, capsys):
     assert "run.capture is True: the device is no CUDA GPU; want nothing, or False" in capsys.readouterr().err
     assert main([*arguments, "--run.capture", "true", "--run.compile", "true"]) == 2
     assert "run.capture is True beside run.compile" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("config", ["vae/vae", "gan/dcgan", "flow/realnvp"])
+def test_a_captured_run_goes_on_bit_for_bit(config, tmp_path):
+    arguments = ["fit", "-c", f"configs/{config}.yaml", "--run.root", str(tmp_path), *CPU[2:]]
+    arguments += ["--trainer.accelerator", "gpu", "--run.resume", "changed", "--run.save_every", "64"]
+    for name, images in (("whole", 1024), ("parts", 512), ("parts", 1024)):
+        assert main([*arguments, "--run.name", name, "--run.images", str(images)]) == 0
+    whole, parts = (torch.load(tmp_path / n / "checkpoints/last.ckpt", weights_only=True) for n in ("whole", "parts"))
+    assert all(torch.equal(whole["state_dict"][key], value) for key, value in parts["state_dict"].items())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
