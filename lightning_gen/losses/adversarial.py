@@ -7,7 +7,16 @@ from typing import final
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-__all__ = ["AdversarialLoss", "Hinge", "LeastSquares", "NonSaturating", "Relativistic", "Saturating", "Wasserstein"]
+__all__ = [
+    "AdversarialLoss",
+    "Hinge",
+    "LeastSquares",
+    "NonSaturating",
+    "Relativistic",
+    "RelativisticAverage",
+    "Saturating",
+    "Wasserstein",
+]
 
 
 class AdversarialLoss(ABC):
@@ -94,3 +103,17 @@ class Relativistic(AdversarialLoss):
 
     def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
         return softplus(real() - fake).mean()
+
+
+@final
+class RelativisticAverage(AdversarialLoss):
+    """Each image is judged against the mean of the other kind (Jolicoeur-Martineau 2019; ESRGAN, Wang et al. 2018,
+    Eq. 1-2): half the cross-entropy of D(x) - E D(G(z)) as real and of D(G(z)) - E D(x) as generated. The mean carries no
+    gradient, as in the reference code of ESRGAN."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return 0.5 * _cross_entropy(real - fake.detach().mean(), fake - real.detach().mean())
+
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        of_real = real().detach()
+        return 0.5 * _cross_entropy(fake - of_real.mean(), of_real - fake.mean())

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from lightning_gen.errors import UserError
-from lightning_gen.losses.adversarial import Hinge, LeastSquares, NonSaturating, Relativistic, Saturating, Wasserstein
+from lightning_gen.losses.adversarial import (
+    Hinge,
+    LeastSquares,
+    NonSaturating,
+    Relativistic,
+    RelativisticAverage,
+    Saturating,
+    Wasserstein,
+)
 from lightning_gen.losses.penalties import R1, R2, GradientPenalty, Lazy, StepCount, WeightClip
 from lightning_gen.schedules import Ramp
 
@@ -34,6 +42,7 @@ def images():
         (Wasserstein(), 0.0, 0.0),
         (Hinge(), 2.0, 0.0),
         (Relativistic(), math.log(2), math.log(2)),
+        (RelativisticAverage(), math.log(2), math.log(2)),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -44,7 +53,8 @@ def test_games_at_a_discriminator_that_knows_nothing(game, of_discriminator, of_
 
 
 @pytest.mark.parametrize(
-    "game", [Saturating(), NonSaturating(), LeastSquares(), Wasserstein(), Hinge(), Relativistic()]
+    "game",
+    [Saturating(), NonSaturating(), LeastSquares(), Wasserstein(), Hinge(), Relativistic(), RelativisticAverage()],
 )
 def test_players_pull_in_opposite_directions(game):
     real, fake = torch.full((3,), 0.1, requires_grad=True), torch.full((3,), 0.2, requires_grad=True)
