@@ -107,8 +107,8 @@ class Relativistic(AdversarialLoss):
 
 @final
 class RelativisticAverage(AdversarialLoss):
-    """Each image is judged against the mean of the other kind (Jolicoeur-Martineau 2019; ESRGAN, Wang et al. 2018,
-    Eq. 1-2): half the cross-entropy of D(x) - E D(G(z)) as real and of D(G(z)) - E D(x) as generated. The mean carries no
+    """Each image is judged against the mean of the other kind (Jolicoeur-Martineau 2019; ESRGAN, Wang et al. 2018, Eq.
+    1-2): half the cross-entropy of D(x) - E D(G(z)) as real and of D(G(z)) - E D(x) as generated. The mean carries no
     gradient, as in the reference code of ESRGAN."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
