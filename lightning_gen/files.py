@@ -10,6 +10,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lightning_gen.errors import UserError
+from lightning_gen.finite import without_nan
+
 __all__ = [
     "append_json_line",
     "atomic_write",
@@ -58,8 +61,8 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically. NaN and infinities are refused: JSON has no word for them."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Write `value` as indented JSON, atomically; NaN and infinities become null, since JSON has no word for them."""
+    write_text(path, json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
@@ -76,14 +79,34 @@ def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def append_json_line(path: str | Path, row: dict[str, Any]) -> None:
-    """Append one JSON object and flush it to disk; a reader never sees more than one torn line, the last."""
+def append_json_line(path: str | Path, row: dict[str, Any], flush: bool = True) -> None:
+    """Append one JSON object; a reader never sees more than one torn line, the last. NaN and infinities become null.
+
+    Args:
+        path: of the file, made where it is not there.
+        row: to be appended.
+        flush: force it to disk; without, it outlives this process, but not the machine.
+
+    Raises:
+        UserError: the disk is full or not writable; the file is then as it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as stream:
-        stream.write(json.dumps(row, allow_nan=False) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    before = path.stat().st_size if path.exists() else None
+    try:
+        with open(path, "ab", buffering=0) as stream:
+            _write_whole(stream, (json.dumps(without_nan(row), allow_nan=False) + "\n").encode())
+            if flush:
+                os.fsync(stream.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True) if before is None else os.truncate(path, before)
+        raise UserError(f"{path} cannot be written: {error.strerror}; want space for it") from error
+
+
+def _write_whole(stream: Any, content: bytes) -> None:
+    while content:
+        content = content[stream.write(content) :]
 
 
 def sync(path: str | Path) -> None:

@@ -47,7 +47,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; a `UserError` becomes one plain line on stderr and exit status 2."""
+    """Run one command; a `UserError` becomes one plain line on stderr and exit status 2, Ctrl-C one and 130."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
@@ -63,6 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (UserError, OSError) as error:
         print(f"lightning-gen: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"lightning-gen: {arguments[0]} interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -17,6 +17,7 @@ from lightning_gen.evaluation.features import embedded_extractor
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
 from lightning_gen.evaluation.pairs import pair_metrics, translate_block
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
+from lightning_gen.finite import finite_weights
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance
 from lightning_gen.metrics.extractors import Classifier, Extractor
@@ -61,8 +62,10 @@ class Evaluation:
         self._ready: tuple[str, list[SetDistance]] | None = None
 
     def check(self, module: ImageModule) -> None:
-        """Raise `UserError` where `module` cannot give what is asked for."""
+        """Raise `UserError` where `module` cannot give what is asked for, or nothing: its weights are not finite."""
         name = type(module).__name__
+        if not finite_weights(module):
+            raise UserError(f"{name} has weights that are not finite: want one from before it diverged")
         if self.weights > 1 and not isinstance(module, LikelihoodModule):
             raise UserError(f"evaluation.weights is {self.weights}: {name} has no likelihood, want 1")
         if isinstance(module, LikelihoodModule):

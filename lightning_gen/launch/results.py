@@ -25,7 +25,7 @@ def rows(study: Study) -> list[dict[str, Any]]:
         {
             "trial": index,
             "state": trial.state.name.lower(),
-            "value": trial.value if trial.value is not None else _last(trial),
+            "value": None if trial.state.name == "FAIL" else trial.value if trial.value is not None else _last(trial),
             "parameters": trial.user_attrs.get("values", {}),
             "tries": tries[index],
             "error": trial.user_attrs.get("error"),

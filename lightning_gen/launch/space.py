@@ -23,6 +23,8 @@ _WANTS = {
     **dict.fromkeys(("log_uniform_values", "q_log_uniform_values", "inv_log_uniform_values"), ("min", "max")),
     **dict.fromkeys(("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta"), ()),
 }
+#: keys of the format whose values are numbers
+_NUMBERS = ("min", "max", "mu", "sigma", "q", "a", "b")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def parameter(name: str, spec: Any) -> Parameter:
             raise UserError(f"{where} lacks {key}: want it for the distribution {kind}")
     if "values" in spec or "value" in spec:
         return _choices(name, where, spec)
-    for key in ("min", "max", "mu", "sigma", "q", "a", "b"):
+    spec = {key: _read(value) if key in _NUMBERS else value for key, value in spec.items()}
+    for key in _NUMBERS:
         if key in spec and not _number(spec[key]):
             raise UserError(f"{where}.{key} is {spec[key]!r}: want a number")
     if "min" in spec and spec["min"] >= spec["max"]:
@@ -72,6 +75,14 @@ def parameter(name: str, spec: Any) -> Parameter:
         if spec.get(key, 1) <= 0:
             raise UserError(f"{where}.{key} is {spec[key]}: want more than 0")
     return _numeric(name, kind, spec)
+
+
+def _read(value: Any) -> Any:
+    """A number that YAML takes for a text, such as 1e-4, which lacks the point that it wants."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _number(value: Any) -> bool:
@@ -86,7 +97,7 @@ def _inferred(where: str, spec: dict[str, Any]) -> str:
             return kind
     if "min" not in spec or "max" not in spec:
         raise UserError(f"{where} has {', '.join(spec) or 'nothing'}: want value, values, or min and max")
-    ints = [isinstance(spec[key], int) for key in ("min", "max")]
+    ints = [isinstance(_read(spec[key]), int) for key in ("min", "max")]
     if any(ints) and not all(ints):
         raise UserError(f"{where} goes from {spec['min']} to {spec['max']}: want both whole or both with a point")
     return "int_uniform" if all(ints) else "uniform"

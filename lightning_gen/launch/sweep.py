@@ -9,6 +9,7 @@ newest checkpoint of its run. The same command goes on with a sweep that was int
 """
 
 import importlib.util
+import os
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from typing import Any
 
 from lightning_gen.config.arguments import Arguments, natural, positive
 from lightning_gen.errors import UserError
+from lightning_gen.launch.devices import shared_out, visible_gpus
+from lightning_gen.launch.metric import check_metric
 from lightning_gen.launch.results import show, write_best
 from lightning_gen.launch.study import Study
 from lightning_gen.launch.sweep_file import read_sweep
@@ -29,6 +32,8 @@ __all__ = ["main"]
 
 #: times that workers are started anew where all have died
 _STARTS = 3
+#: the program of sweeps that train with this project
+_TRIAL = "lightning_gen.launch.trial"
 
 
 def main(arguments: list[str]) -> None:
@@ -45,6 +50,10 @@ def main(arguments: list[str]) -> None:
         return
     if options.slurm and (shutil.which("sbatch") is None or importlib.util.find_spec("submitit") is None):
         raise UserError("slurm wants sbatch and submitit: want a machine from which Slurm jobs are submitted")
+    if sweep.program == _TRIAL:
+        check_metric(sweep.metric)
+    if not (options.slurm or options.worker):  # refused before the trials are laid out
+        shared_out(options.workers, visible_gpus(), options.share_gpus)
     folder = options.root.absolute() / sweep.name
     folder.mkdir(parents=True, exist_ok=True)
     url = options.storage or f"sqlite:///{folder / 'sweep.db'}"
@@ -74,6 +83,7 @@ def _parser() -> Arguments:
     parser.add_argument("--storage", help="URL that all workers reach (SQLite in the sweep's folder)")
     parser.add_argument("--stop", choices=["file", "median", "none"], default="file", help="early stopping (file)")
     parser.add_argument("--heartbeat", type=positive, default=60, help="seconds; a silence of two is death (60)")
+    parser.add_argument("--share-gpus", action="store_true", help="let several workers use one GPU")
     parser.add_argument("--slurm", action="store_true", help="workers are Slurm jobs")
     parser.add_argument("--time", type=positive, default=240, help="minutes of each Slurm job (240)")
     parser.add_argument("--partition", help="of the Slurm cluster")
@@ -109,7 +119,10 @@ def _supervise(study: Study, options: Any, words: list[str], folder: Path) -> No
             return
         if start:
             print(f"lightning-gen: all workers ended, {study.unfinished()} trials left, once more", file=sys.stderr)
-        workers = _slurm_workers(words, count, options, folder) if options.slurm else _local_workers(words, count)
+        if options.slurm:
+            workers = _slurm_workers(words, count, options, folder)
+        else:
+            workers = _local_workers(words, shared_out(count, visible_gpus(), options.share_gpus))
         try:
             while any(worker.poll() is None for worker in workers):
                 time.sleep(0.5)
@@ -120,8 +133,9 @@ def _supervise(study: Study, options: Any, words: list[str], folder: Path) -> No
         raise UserError(f"{study.unfinished()} trials are left after {_STARTS + 1} starts: see the logs in {folder}")
 
 
-def _local_workers(words: list[str], count: int) -> list[Any]:
-    return [subprocess.Popen([sys.executable, "-m", "lightning_gen", *words]) for _ in range(count)]
+def _local_workers(words: list[str], environments: list[dict[str, str]]) -> list[Any]:
+    command = [sys.executable, "-m", "lightning_gen", *words]
+    return [subprocess.Popen(command, env=os.environ | own) for own in environments]
 
 
 class _Job:

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning_gen.config.trust import VARIABLE, trusted_packages
 from lightning_gen.files import read_json_lines
+from lightning_gen.launch.metric import missing, values_of
 from lightning_gen.launch.study import Study
 
 __all__ = ["run_trials", "trial_folder"]
@@ -44,7 +45,29 @@ def _run(study: Study, trial: Any, root: Path, beat: float, poll: float) -> None
     words = study.sweep.words(trial.user_attrs["values"]) + place
     root.mkdir(parents=True, exist_ok=True)
     log = root / f"{folder.name}.log"
-    reported, last = 0, -math.inf
+    outcome = _watch(study, trial, words, folder, log, beat, poll)
+    trial.set_user_attr("folder", str(folder))
+    state = optuna.trial.TrialState
+    if outcome.pruned:
+        study.study.tell(trial, state=state.PRUNED)
+    elif outcome.why:
+        trial.set_user_attr("error", outcome.why)
+        study.study.tell(trial, state=state.FAIL)
+    else:
+        study.study.tell(trial, outcome.value)
+
+
+class _Outcome(NamedTuple):
+    """What came of a trial: its value, or that it was pruned, or why it failed."""
+
+    value: float | None = None
+    pruned: bool = False
+    why: str = ""
+
+
+def _watch(study: Study, trial: Any, words: list[str], folder: Path, log: Path, beat: float, poll: float) -> _Outcome:
+    """Run a trial as a process to its end, or to where it is pruned or does not log its metric."""
+    reported, last, metric = 0, -math.inf, study.sweep.metric
     with open(log, "ab") as stream:
         # A sweep file may come from elsewhere: fit imports what is trusted, and nothing else.
         environment = {**os.environ, VARIABLE: ",".join(sorted(trusted_packages()))}
@@ -56,39 +79,37 @@ def _run(study: Study, trial: Any, root: Path, beat: float, poll: float) -> None
                 if time.monotonic() - last > beat:
                     study.beat(trial)
                     last = time.monotonic()
-                reported = _report(study, trial, folder, reported)
+                rows = _rows(folder)
+                reported = _report(trial, values_of(rows, metric), reported)
                 if trial.should_prune():
-                    _stop(process)
-                    study.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                    return
+                    return _Outcome(pruned=True)
+                if others := missing(rows, metric):
+                    return _Outcome(why=f"{metric} is not logged: there are {others}")
                 time.sleep(poll)
         finally:
             _stop(process)
-    values = _history(folder, study.sweep.metric)
-    trial.set_user_attr("folder", str(folder))
-    if process.returncode or not values:
+    values = values_of(_rows(folder), metric)
+    if process.returncode:
         said = log.read_text(errors="replace").strip().splitlines()
-        why = f"status {process.returncode}: {said[-1] if said else 'no word'}"
-        why = why if process.returncode else f"{study.sweep.metric} was never logged"
-        trial.set_user_attr("error", why)
-        study.study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    else:
-        _report(study, trial, folder, reported)
-        study.study.tell(trial, values[-1])
+        return _Outcome(why=f"status {process.returncode}: {said[-1] if said else 'no word'}")
+    if not values:
+        return _Outcome(why=f"{metric} was never logged")
+    if values[-1] is None:
+        return _Outcome(why=f"{metric} is not finite at the end")
+    _report(trial, values, reported)
+    return _Outcome(values[-1])
 
 
-def _history(folder: Path, metric: str) -> list[float]:
-    """The metric, row after row; rows where it is not finite are left out."""
+def _rows(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
-    rows = read_json_lines(path) if path.exists() else []
-    return [row[metric] for row in rows if isinstance(row.get(metric), int | float)]
+    return read_json_lines(path) if path.exists() else []
 
 
-def _report(study: Study, trial: Any, folder: Path, reported: int) -> int:
-    """Tell the pruner of rows it does not know; a step is a row of the metric, counted from 1, as W&B counts."""
-    values = _history(folder, study.sweep.metric)
+def _report(trial: Any, values: list[float | None], reported: int) -> int:
+    """Tell the pruner of values it does not know; a step is a row of the metric, counted from 1, as W&B counts."""
     for step in range(reported, len(values)):
-        trial.report(values[step], step + 1)
+        if values[step] is not None:
+            trial.report(values[step], step + 1)
     return max(reported, len(values))
 
 

@@ -2,10 +2,12 @@
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.errors import UserError
@@ -31,12 +33,25 @@ def main(arguments: list[str]) -> None:
         raise UserError("dashboard wants Streamlit: pip install 'lightning-gen[app]'")
     _check_free(options.port)
     print(f"dashboard: http://{_ADDRESS}:{options.port} (Ctrl-C ends it)", flush=True)
-    try:
-        status = subprocess.call(command(options.folders, options.port, options.every))
-    except KeyboardInterrupt:
-        return
-    if status not in (0, -2, 130):
+    status = _serve(command(options.folders, options.port, options.every))
+    if status not in (0, -2, -15, 130, 143):
         raise UserError(f"dashboard ended with status {status}: Streamlit says why above")
+
+
+def _serve(words: list[str]) -> int:
+    """Run the server until it ends, or until this process is asked to end: it never outlives it. Its status."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+    with subprocess.Popen(words) as server:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            server.terminate()
+            return 0
 
 
 def command(folders: list[Path], port: int, every: int) -> list[str]:

@@ -1,6 +1,5 @@
 """The run folder is the truth: config.yaml, run.json, metrics.jsonl, samples/, checkpoints/."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_gen.contracts import ImageModule
-from lightning_gen.files import read_json_lines, sync
+from lightning_gen.files import append_json_line, read_json_lines, sync
 
 __all__ = ["RunFolderLogger", "row_files"]
 
@@ -67,11 +66,8 @@ class RunFolderLogger(Logger):
             "images_seen": self.module.images_seen,
             "seconds": round(time.time() - self.began + self.before, 3),
         }
-        # A NaN stays visible as null instead of breaking every JSON reader.
-        row |= {k: float(v) if abs(float(v)) < float("inf") else None for k, v in metrics.items() if k != "epoch"}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(path, "a") as stream:
-            stream.write(json.dumps(row) + "\n")
+        row |= {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        append_json_line(path, row, flush=False)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

@@ -6,6 +6,7 @@ process, the state of every random number generator, the position of its loader 
 its gradients. The rows of metrics of its batch are on disk before it, and it says how long their files were.
 """
 
+import sys
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -13,21 +14,24 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from lightning_gen.contracts import ImageModule
 from lightning_gen.files import sync
+from lightning_gen.finite import finite_weights
 from lightning_gen.runs.folder import row_files
 from lightning_gen.training.checkpoint_io import keep
 from lightning_gen.training.interval import ImageInterval
+from lightning_gen.training.observer import Observer, raised_by_observers
+from lightning_gen.training.optimizers import Options, apply_changes, options_of
 from lightning_gen.training.preemption import Agreement, Preempted, Signals
 from lightning_gen.training.random_state import random_state, seed_process, set_random_state
-from lightning_gen.training.sharding import gathered, scattered
+from lightning_gen.training.sharding import gathered, local, scattered
 
 __all__ = ["ModelScore", "RunCheckpoint"]
 
 
-class ModelScore(Callback, ABC):
+class ModelScore(Observer, ABC):
     """A callback that scores the model now and then: the best checkpoint is the one with the lowest score."""
 
     @property
@@ -41,7 +45,8 @@ class RunCheckpoint(Checkpoint):
     """Write ``last.ckpt`` at intervals of images or minutes and at the end.
 
     The last one but one stays as ``previous.ckpt``; ``best.ckpt`` is the one with the lowest score of the trainer's
-    `ModelScore`. Lightning calls this callback after all others, so what they log and count is in the checkpoint.
+    `ModelScore`. Weights that are not finite replace none of them. Lightning calls this callback after all others, so
+    what they log and count is in the checkpoint. An error that an `Observer` held back is raised after it.
 
     Args:
         folder: that holds the checkpoints.
@@ -53,12 +58,18 @@ class RunCheckpoint(Checkpoint):
         self.folder, self.every_minutes = Path(folder), every_minutes
         self.interval = ImageInterval(every_images)
         self.saved_at = time.monotonic()
-        self.saved, self.ended = -1, False
+        self.saved, self.ended, self.refused = -1, False, False
         self.rows: dict[str, int] = {}
         self.best, self.best_at = float("inf"), -1
         self.signals, self.agreement = Signals(), Agreement()
+        #: of the optimizers, as the present configuration makes them, and as that of the checkpoint did
+        self.options: Options = []
+        self.options_before: Options = []
         #: what this process saved: random state and gradients are set when training starts, after a resume
         self.restored: dict[str, Any] | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.options = options_of(trainer.optimizers)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_at = time.monotonic()
@@ -66,6 +77,7 @@ class RunCheckpoint(Checkpoint):
         if self.restored is None:
             seed_process(trainer.global_rank)
             return
+        apply_changes(trainer.optimizers, self.options_before, self.options)
         for name, p in pl_module.named_parameters():
             if name in self.restored["gradients"]:
                 p.grad = scattered(self.restored["gradients"][name], p)
@@ -81,8 +93,11 @@ class RunCheckpoint(Checkpoint):
         best = self._improved(trainer, pl_module)
         passed = bool(self.every_minutes) and time.monotonic() - self.saved_at >= 60 * self.every_minutes
         number, passed = self.agreement(trainer, self.signals.number, passed and trainer.is_global_zero)
-        if due or best or trainer.should_stop or passed or number:
+        failure = raised_by_observers(trainer)
+        if due or best or trainer.should_stop or passed or number or failure:
             self._save(trainer, pl_module, best)
+        if failure:
+            raise failure
         if number and not trainer.should_stop:
             raise Preempted(number, pl_module.images_seen)
 
@@ -91,8 +106,11 @@ class RunCheckpoint(Checkpoint):
         self.ended = True
         best = self._improved(trainer, pl_module)
         logged = trainer.strategy.broadcast(self._row_sizes() != self.rows)
+        failure = raised_by_observers(trainer)
         if best or logged or self.saved != pl_module.images_seen:
             self._save(trainer, pl_module, best)
+        if failure:
+            raise failure
 
     def _improved(self, trainer: Trainer, module: ImageModule) -> bool:
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -104,8 +122,11 @@ class RunCheckpoint(Checkpoint):
         return False
 
     def _save(self, trainer: Trainer, module: ImageModule, best: bool) -> None:
-        self.saved, self.saved_at = module.images_seen, time.monotonic()
-        last = self.folder / "last.ckpt"
+        self.saved_at, last = time.monotonic(), self.folder / "last.ckpt"
+        if not trainer.strategy.reduce_boolean_decision(finite_weights(module, local)):
+            self._refuse(trainer, module)
+            return
+        self.saved = module.images_seen
         if trainer.is_global_zero:
             for path in row_files(self.folder.parent):  # a checkpoint on disk without its rows would lose them
                 sync(path)
@@ -116,6 +137,14 @@ class RunCheckpoint(Checkpoint):
         if best and trainer.is_global_zero:
             keep(last, self.folder / "best.ckpt")
 
+    def _refuse(self, trainer: Trainer, module: ImageModule) -> None:
+        """Keep the checkpoints of before, and say so once."""
+        if trainer.is_global_zero and not self.refused:
+            kept = f"last.ckpt stays that of {self.saved:,} images" if self.saved >= 0 else "there is none yet"
+            text = f"no checkpoint after {module.images_seen:,} images: weights are not finite, {kept}"
+            print(f"lightning-gen: {text}", file=sys.stderr)
+        self.refused = True
+
     def _row_sizes(self) -> dict[str, int]:
         """Bytes of each file of rows."""
         return {path.name: path.stat().st_size for path in row_files(self.folder.parent) if path.exists()}
@@ -125,7 +154,7 @@ class RunCheckpoint(Checkpoint):
         loop = checkpoint["loops"]["fit_loop"]
         if not self.ended:
             _count_epoch(loop["epoch_progress"])
-        checkpoint["rows"] = self._row_sizes()
+        checkpoint["rows"], checkpoint["optimizer_options"] = self._row_sizes(), self.options
         # Gradients that wait for more batches differ between processes, and no sum of them could be taken apart again.
         waiting = pl_module.named_parameters() if pl_module.accumulating else ()
         own = {
@@ -141,6 +170,10 @@ class RunCheckpoint(Checkpoint):
         checkpoint["ranks"] = states
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.options_before = checkpoint["optimizer_options"]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EarlyStopping) and callback.state_key in checkpoint["callbacks"]:
+                checkpoint["callbacks"][callback.state_key]["patience"] = callback.patience  # else it would be the old
         # With another number of processes a run goes on, but not bit for bit: the new ones keep their fresh seeds.
         if trainer.global_rank < len(checkpoint["ranks"]):
             own = checkpoint["ranks"][trainer.global_rank]
@@ -150,11 +183,12 @@ class RunCheckpoint(Checkpoint):
             checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = own["loader"]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"next": self.interval.next, "best": self.best, "best_at": self.best_at, "saved": self.saved}
+        about = {"best": self.best, "best_at": self.best_at, "saved": self.saved}
+        return {"interval": self.interval.state_dict(), **about}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.interval.next, self.best, self.saved = state_dict["next"], state_dict["best"], state_dict["saved"]
-        self.best_at = state_dict["best_at"]
+        self.interval.load_state_dict(state_dict["interval"])
+        self.best, self.best_at, self.saved = (state_dict[name] for name in ("best", "best_at", "saved"))
 
 
 def _count_epoch(progress: dict[str, dict[str, int]]) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from lightning_gen.contracts import ImageModule
 from lightning_gen.schedules import Ramp, value_at
+from lightning_gen.training.observer import eval_mode
 from lightning_gen.training.sharding import gathered, local, scattered, whole
 
 __all__ = ["EMA", "ema_weights"]
@@ -66,13 +67,9 @@ def ema_weights(trainer: Trainer, module: ImageModule) -> Iterator[None]:
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     averages = [callback.average for callback in callbacks if isinstance(callback, EMA)]
-    part, training = module.ema_network, module.training
-    module.eval()
-    try:
-        with whole(module), _exchanged(part, {key: gathered(v) for average in averages for key, v in average.items()}):
-            yield
-    finally:
-        module.train(training)
+    values = {key: gathered(v) for average in averages for key, v in average.items()}
+    with eval_mode(module), whole(module), _exchanged(module.ema_network, values):
+        yield
 
 
 @contextmanager

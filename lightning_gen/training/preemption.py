@@ -16,8 +16,8 @@ __all__ = ["Agreement", "Preempted", "Signals", "leave"]
 
 #: sent ahead of the end of a Slurm job, by ``--signal`` or by hand: leave and come back
 _REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
-#: sent by cloud machines about to vanish, by ``scancel`` and by torchrun: leave
-_END = (signal.SIGTERM,)
+#: sent by cloud machines about to vanish, ``scancel`` and torchrun; by a closed terminal; by Ctrl-C: leave
+_END = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Preempted(Exception):  # noqa: N818
@@ -41,23 +41,30 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number, self.first = 0, False
 
     def install(self, trainer: Trainer) -> None:
         """Take the signals over from Lightning, which saves in the middle of a step.
 
         Lightning puts back what was there before once the training has ended.
         """
+        self.first = trainer.is_global_zero
         environment = getattr(trainer.strategy, "cluster_environment", None)
         if isinstance(environment, SLURMEnvironment):
             environment.auto_requeue = False
         for number in (*_REQUEUE, *_END):
+            if signal.getsignal(number) is signal.SIG_IGN:  # under nohup, or in the background of a script
+                continue
             try:
                 signal.signal(number, self._note)
             except ValueError:  # not the main thread
                 return
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.number == number:
+            raise KeyboardInterrupt
+        if number == signal.SIGINT and self.first:
+            print("lightning-gen: Ctrl-C: saving after this batch; once more leaves at once", file=sys.stderr)
         self.number = number
 
 

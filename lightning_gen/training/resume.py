@@ -14,14 +14,17 @@ from lightning_gen.config.messages import flat
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json_lines, write_text
 from lightning_gen.runs.folder import row_files
-from lightning_gen.training.checkpoint_io import keep, newest_valid
+from lightning_gen.training.checkpoint_io import is_whole, keep, newest_valid
+from lightning_gen.training.optimizers import check_classes
 
-__all__ = ["Resume", "Start", "rewind", "start"]
+__all__ = ["Resume", "Start", "check_new", "rewind", "start"]
 
 #: "no": a new run; "same": go on with the run of this name where there is one; "changed": the same with another config
 Resume = Literal["no", "same", "changed"]
 #: where a run lies, is mirrored to and how it was started may change; what it is may not
 _FREE = ("run.root", "run.name", "run.wandb", "run.resume")
+#: what has its effect at the beginning of a run alone
+_FIXED = ("seed_everything", "run.start_from")
 
 
 class Start(NamedTuple):
@@ -50,7 +53,7 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
 
     Raises:
         UserError: the folder exists and `resume` is "no", the configuration is another one and it is "same", or the
-            checkpoint's weights do not fit the module.
+            checkpoint's weights or optimizers do not fit the module, or all checkpoints are damaged.
     """
     first = trainer.is_global_zero
     # A run that was killed before it had a configuration has nothing to go on with.
@@ -59,15 +62,28 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
     if resume == "no":
         if not first:  # the first process has just made it
             return Start(True)
-        raise UserError(f"run.name is {folder.name}: {folder} exists already, want a new name or --run.resume same")
-    if first and resume == "same":
-        _check_same((folder / "config.yaml").read_text(), config, folder)
+        raise UserError(_exists(folder))
     checkpoint, damaged = newest_valid(folder / "checkpoints")
+    if damaged and checkpoint is None:
+        raise UserError(_all_damaged(folder, damaged))
+    if first:
+        _check_same(folder / "config.yaml", config, resume, begun=checkpoint is not None)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True) if checkpoint else {}
     if checkpoint:
         _check_shapes(checkpoint, state["state_dict"], module)
+        check_classes(module, state["optimizer_options"])
     rows = state.get("rows", {})
     return Start(False, checkpoint, state.get("images_seen", 0), rows, tuple(damaged))
+
+
+def check_new(folder: Path) -> None:
+    """Raise `UserError` where another run has begun in `folder` meanwhile."""
+    if (folder / "config.yaml").exists():
+        raise UserError(_exists(folder))
+
+
+def _exists(folder: Path) -> str:
+    return f"run.name is {folder.name}: {folder} exists already, want a new name or --run.resume same"
 
 
 def rewind(folder: Path, config: str, begin: Start) -> None:
@@ -89,14 +105,24 @@ def rewind(folder: Path, config: str, begin: Start) -> None:
     write_text(folder / "config.yaml", config)
 
 
-def _check_same(old: str, new: str, folder: Path) -> None:
-    before, after = (flat(yaml.safe_load(text)) for text in (old, new))
+def _check_same(path: Path, new: str, resume: Resume, begun: bool) -> None:
+    """Raise where the configuration at `path` differs in what may not change: under "changed", and where the run has
+    `begun`, in what would have no effect."""
+    before, after = (flat(yaml.safe_load(text)) for text in (path.read_text(), new))
     for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and not key.startswith(_FREE):
-            raise UserError(
-                f"{key} is {after.get(key)}, but {before.get(key)} in {folder / 'config.yaml'}: "
-                "want the same configuration, or --run.resume changed"
-            )
+        if before.get(key) == after.get(key) or key.startswith(_FREE):
+            continue
+        line = f"{key} is {after.get(key)}, but {before.get(key)} in {path}"
+        if resume == "same":
+            raise UserError(f"{line}: want the same configuration, or --run.resume changed")
+        if begun and key in _FIXED:
+            raise UserError(f"{line}: want the same, a resumed run goes on with its own")
+
+
+def _all_damaged(folder: Path, damaged: list[Path]) -> str:
+    best = folder / "checkpoints" / "best.ckpt"
+    way = f"a copy of {best} as last.ckpt" if best.is_file() and is_whole(best) else "a copy of them from elsewhere"
+    return f"run {folder}: {' and '.join(path.name for path in damaged)} damaged: want {way}, or another run.name"
 
 
 def _check_shapes(checkpoint: Path, saved: dict[str, Tensor], module: LightningModule) -> None:

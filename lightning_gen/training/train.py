@@ -3,6 +3,7 @@
 import logging
 import shutil
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -14,11 +15,12 @@ from lightning_gen.contracts import ImageData, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.files import write_json, write_text
+from lightning_gen.runs.lock import hold
 from lightning_gen.training.defaults import TRAINER_DEFAULTS
 from lightning_gen.training.facts import facts_of
 from lightning_gen.training.options import Run
 from lightning_gen.training.preemption import Preempted, leave
-from lightning_gen.training.resume import Start, rewind, start
+from lightning_gen.training.resume import Start, check_new, rewind, start
 from lightning_gen.training.start_from import start_from
 from lightning_gen.training.trainer import check_arguments, check_strategy, trainer_arguments
 
@@ -39,34 +41,51 @@ class _Fit(CommandLine):
 
 def build(arguments: list[str]) -> Any:
     """The one construction path: configuration -> an object with .model, .datamodule, .trainer, .config."""
+    _silence()
     return _Fit.construct(arguments, {"run": Run, "evaluation": Evaluation}, TRAINER_DEFAULTS)
 
 
 def train(arguments: list[str]) -> None:
     """Train from configuration into a run folder."""
-    _silence()
     cli = build(arguments)
     run: Run = cli.config_init.run
-    config = cli.written()
     if cli.trainer.local_rank == 0:  # the others wait for it where the processes meet
         _check_data(cli.datamodule)
     cli.config_init.evaluation.check(cli.model)
-    begin = start(run.folder, config, run.resume, cli.trainer, cli.model)
-    if begin.images_seen >= run.images:
-        print(f"{run.folder}: {begin.images_seen} images seen, nothing left to do")
-        return
-    source = start_from(run.start_from, cli.model) if run.start_from and not begin.checkpoint else None
-    _prepare_networks(cli.model, run)
-    if cli.trainer.is_global_zero:
-        _write_folder(cli, config, begin, source)
-    try:
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=begin.checkpoint, weights_only=True)
-    except Preempted as stop:
-        leave(stop, cli.trainer)
-    except (MisconfigurationException, ModuleNotFoundError) as error:  # of a callback of the user, mostly
-        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    with ExitStack() as held:
+        begin = _begin(cli, held)
+        if begin.images_seen >= run.images:
+            print(f"{run.folder}: {begin.images_seen} images seen, nothing left to do")
+            return
+        _prepare_networks(cli.model, run)
+        try:
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=begin.checkpoint, weights_only=True)
+        except Preempted as stop:
+            leave(stop, cli.trainer)
+        except (MisconfigurationException, ModuleNotFoundError) as error:  # of a callback of the user, mostly
+            raise UserError(f"trainer: {' '.join(str(error).split())}") from error
     if cli.trainer.is_global_zero:
         print(f"{run.folder}: {cli.model.images_seen} images seen")
+
+
+def _begin(cli: Any, held: ExitStack) -> Start:
+    """Decide how the run begins, hold its folder until `held` is closed, and write or rewind it."""
+    run: Run = cli.config_init.run
+    first, there = cli.trainer.is_global_zero, run.folder.exists() and run.resume != "no"
+    if first and there:
+        held.enter_context(hold(run.folder))
+    config = cli.written()
+    begin = start(run.folder, config, run.resume, cli.trainer, cli.model)
+    if begin.images_seen >= run.images:
+        return begin
+    source = start_from(run.start_from, cli.model) if run.start_from and not begin.checkpoint else None
+    if first:
+        _check_space(cli.model, run)
+        if not there:
+            held.enter_context(hold(run.folder))
+            check_new(run.folder)  # two of one name at once
+        _write_folder(cli, config, begin, source)
+    return begin
 
 
 def _check_data(data: ImageData) -> None:
@@ -91,7 +110,6 @@ def _write_folder(cli: Any, config: str, begin: Start, source: dict[str, Any] | 
         rewind(run.folder, config, begin)
     if not begin.new and (run.folder / "run.json").exists():
         return
-    _check_space(cli.model, run)
     write_text(run.folder / "config.yaml", config)
     write_json(run.folder / "run.json", facts_of(cli) | ({"start_from": source} if source else {}))
 

@@ -9,10 +9,11 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from lightning_gen.contracts import AdversarialModule, ImageModule, VariationalModule
+from lightning_gen.contracts import AdversarialModule, ImageModule, LikelihoodModule, VariationalModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.runs.folder import RunFolderLogger
+from lightning_gen.training.callbacks.divergence import Divergence
 from lightning_gen.training.callbacks.evaluate import Evaluate
 from lightning_gen.training.callbacks.health import Health
 from lightning_gen.training.callbacks.posterior_collapse import PosteriorCollapseMonitor
@@ -139,6 +140,12 @@ def _callbacks(model: ImageModule, run: Run, evaluation: Evaluation) -> list[Cal
         SampleGrids(run.folder, run.grid_every),
         Speed(),
         LossLogging(),
+        Divergence(run.folder, _stops(model, run)),
         ImageProgress(run.name, run.images),
         RunCheckpoint(run.folder / "checkpoints", run.save_every, run.save_minutes),
     ]
+
+
+def _stops(model: ImageModule, run: Run) -> bool:
+    """Whether a loss that is not finite ends the run."""
+    return isinstance(model, LikelihoodModule) if run.stop_on_divergence is None else run.stop_on_divergence

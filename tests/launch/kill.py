@@ -41,7 +41,8 @@ def fit_arguments(family: str, root: Path, name: str, steps: int, trainer: str =
     """A short run with a row each batch, and a checkpoint each second one; on shards where `root` has them."""
     run = ["--run.root", root, "--run.name", name, "--run.images", BATCH * steps, "--run.resume", "same"]
     marks = ["--run.save_every", 2 * BATCH, "--run.evaluate_every", 10 * BATCH, "--run.grid_every", 16 * BATCH]
-    small = ["--data.init_args.batch_size", 16, "--evaluation.samples", 0, "--evaluation.split", "val"]
+    small = ["--data.init_args.batch_size", 16, "--evaluation.samples", 128, "--run.health_every", 4 * BATCH]
+    small += ["--run.rate_images", 64]
     shape = ["-c", f"configs/trainer/{trainer}.yaml", "--trainer.log_every_n_steps", 1]
     shards = ["-c", "configs/data/shards.yaml", "--data.init_args.root", root / "shards", "--data.init_args.mix", 3]
     data = shards if (root / "shards").exists() else []

@@ -21,7 +21,8 @@ def test_the_first_distance_has_a_short_name_as_well(tmp_path):
     logged = {}
     logger = SimpleNamespace(log_metrics=lambda values, step: logged.update(values))
     evaluation = SimpleNamespace(measure=lambda module, data: measured, split="val")
-    module = SimpleNamespace(images_seen=64, steps=1, ema_network=nn.Identity(), training=True, eval=bool, train=bool)
+    module = nn.Module()
+    module.images_seen, module.steps, module.ema_network = 64, 1, nn.Identity()
     trainer = SimpleNamespace(
         datamodule=Digits(), callbacks=[], callback_metrics={}, is_global_zero=True, loggers=[logger]
     )

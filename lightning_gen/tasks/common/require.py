@@ -12,6 +12,7 @@ from lightning_gen.contracts import (
     VariationalModule,
 )
 from lightning_gen.errors import UserError
+from lightning_gen.finite import finite_weights
 
 __all__ = ["require"]
 
@@ -32,8 +33,10 @@ def require(module: ImageModule, contract: type[K]) -> K:
     """Give `module` back as a `contract`, one of those above.
 
     Raises:
-        UserError: it is no such model.
+        UserError: it is no such model, or its weights are not finite.
     """
+    if not finite_weights(module):
+        raise UserError(f"{type(module).__name__} has weights that are not finite: want one from before it diverged")
     if not isinstance(module, contract):
         lacks, want = _LACKS[contract]
         raise UserError(f"{type(module).__name__} {lacks}: want {want}")

@@ -7,10 +7,11 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_gen.contracts import ImageData, ImageModule
+from lightning_gen.contracts import ImageData, ImageModule, LikelihoodModule
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.evaluation.rows import Metrics, evaluation_row
 from lightning_gen.files import append_json_line
+from lightning_gen.finite import finite_weights
 from lightning_gen.training.checkpoints import ModelScore
 from lightning_gen.training.ema import ema_weights
 from lightning_gen.training.interval import ImageInterval
@@ -40,6 +41,9 @@ class Evaluate(ModelScore):
         self.interval = ImageInterval(every)
         self.measured = -1
         self.newest: tuple[int, float] | None = None
+        self.logged = False
+        #: of the metrics that have been logged
+        self.names: list[str] = []
 
     @property
     def score(self) -> tuple[int, float] | None:
@@ -57,26 +61,46 @@ class Evaluate(ModelScore):
     def _measure(self, trainer: Trainer, module: ImageModule) -> None:
         if self.measured == module.images_seen:
             return
-        self.measured, began = module.images_seen, time.monotonic()
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        self.measured = module.images_seen
+        self.logged = False
+        with self.observing():
+            self._evaluate(trainer, module)
+        if self.logged:  # outside: a ModelCheckpoint of the user saves the random state of the training
+            with self.holding_back():
+                end_evaluation(trainer, module)
+
+    def _evaluate(self, trainer: Trainer, module: ImageModule) -> None:
+        data, began = trainer.datamodule, time.monotonic()  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
         with ema_weights(trainer, module):
-            metrics = self.evaluation.measure(module, data)
+            usable = finite_weights(module)
+            metrics = self.evaluation.measure(module, data) if usable else {}
+        if not usable:
+            self._log_not_finite(trainer, module)
         if not metrics:
             return
+        self.names = list(_by_name(metrics))
         first = next(iter(metrics.values()))
         self.newest = (module.images_seen, first["value"]) if first["value"] is not None else None
         if trainer.is_global_zero:
             row = evaluation_row(module.images_seen, "last", self.evaluation.split, time.monotonic() - began, metrics)
             append_json_line(self.folder / "evaluations.jsonl", row)
         log_metrics(trainer, module, _by_name(metrics))
-        end_evaluation(trainer, module)
+        self.logged = True
+
+    def _log_not_finite(self, trainer: Trainer, module: ImageModule) -> None:
+        """Log no number for a model without finite weights: a Fréchet distance of its images would be one."""
+        likelihood = isinstance(module, LikelihoodModule)
+        self.newest, names = None, self.names or ["eval/bits_per_dim" if likelihood else "eval/fd"]
+        log_metrics(trainer, module, dict.fromkeys(names, math.nan))
+        self.logged = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"next": self.interval.next, "measured": self.measured}
+        return {"interval": self.interval.state_dict(), "measured": self.measured, "names": self.names}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.interval.next, self.measured = state_dict["next"], state_dict["measured"]
+        self.interval.load_state_dict(state_dict["interval"])
+        self.measured, self.names = state_dict["measured"], state_dict["names"]
 
 
 def _by_name(metrics: Metrics) -> dict[str, float]:

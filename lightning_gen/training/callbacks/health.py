@@ -21,13 +21,14 @@ from lightning_gen.training.callbacks.alarms import ALARMS, Measurement
 from lightning_gen.training.ema import EMA
 from lightning_gen.training.interval import ImageInterval
 from lightning_gen.training.metrics import log_metrics
+from lightning_gen.training.observer import Observer, eval_mode
 
 __all__ = ["Health"]
 
 _PLAYERS = ("gradient_g", "gradient_d")
 
 
-class Health(Callback):
+class Health(Observer):
     """Measure ``health/NAME`` of an `AdversarialModule` every so many images, and raise alarms.
 
     gradient_g, gradient_d          Euclidean norm of all gradients of each player, before clipping
@@ -99,9 +100,9 @@ class Health(Callback):
                 values.append(pl_module.latest_losses[name].clone())  # a replayed step fills it again
         if self.waiting and len(self.norms) == len(_PLAYERS):
             self.waiting = False
-            self._measure(trainer, pl_module)
+            with self.observing():
+                self._measure(trainer, pl_module)
 
-    @torch.no_grad()
     def _measure(self, trainer: Trainer, module: AdversarialModule) -> None:
         if self.mode_of is None and not self.real_spread.numel():
             self._prepare(trainer.datamodule, module)  # type: ignore[attr-defined]
@@ -113,7 +114,6 @@ class Health(Callback):
         log_metrics(trainer, module, {f"health/{name}": v for name, v in self.measurements[-1].items()})
         self._alarm(trainer, module)
 
-    @torch.no_grad()
     def _prepare(self, data: ImageData, module: AdversarialModule) -> None:
         """Measure the real images: their spread, their modes and the shares of these."""
         batch = next(data.batches("val", 2048, 0, 2048))
@@ -136,11 +136,9 @@ class Health(Callback):
             self.real_share = (counts + 0.5) / (counts + 0.5).sum()
 
     def _images(self, module: AdversarialModule) -> dict[str, Any]:
-        training = module.training
-        module.eval()
         condition: Batch | None = None if self.labels is None else {"label": self.labels}
-        image = self._draw(module, condition)
-        module.train(training)
+        with eval_mode(module):
+            image = self._draw(module, condition)
         signed = to_signed(image, module.spec.levels).flatten(1)
         before = signed if self.before is None else to_signed(self.before, module.spec.levels).flatten(1)
         self.before = image
@@ -182,7 +180,7 @@ class Health(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "next": self.interval.next,
+            "interval": self.interval.state_dict(),
             "losses": {name: list(values) for name, values in self.losses.items()},
             "norms": self.norms,
             "waiting": self.waiting,
@@ -192,7 +190,8 @@ class Health(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.interval.next, self.waiting, self.norms = (state_dict[k] for k in ("next", "waiting", "norms"))
+        self.interval.load_state_dict(state_dict["interval"])
+        self.waiting, self.norms = state_dict["waiting"], state_dict["norms"]
         for name, values in state_dict["losses"].items():
             self.losses[name].extend(values)
         self.raised, self.before = state_dict["raised"], state_dict["before"]

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lightning_gen.batches import to_device, without_image
@@ -13,11 +13,12 @@ from lightning_gen.evaluation.collection import BLOCK, seeded
 from lightning_gen.training.ema import ema_weights
 from lightning_gen.training.interval import ImageInterval
 from lightning_gen.training.metrics import log_metrics
+from lightning_gen.training.observer import Observer
 
 __all__ = ["PosteriorCollapseMonitor"]
 
 
-class PosteriorCollapseMonitor(Callback):
+class PosteriorCollapseMonitor(Observer):
     """Log ``eval/rate`` and ``eval/distortion`` of a VAE, nats per image over the first validation images.
 
     Warn on stderr, once, where a group of latent variables carries next to nothing.
@@ -41,18 +42,18 @@ class PosteriorCollapseMonitor(Callback):
         assert isinstance(pl_module, ImageModule)
         self._measure(trainer, pl_module)
 
-    @torch.no_grad()
     def _measure(self, trainer: Trainer, module: ImageModule) -> None:
         if not isinstance(module, VariationalModule) or self.measured == module.images_seen:
             return
         self.measured = module.images_seen
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, ImageData)
-        with ema_weights(trainer, module):
-            means = self._means(module, data) if trainer.is_global_zero else (0.0, [])
-        distortion, rates = trainer.strategy.broadcast(means)
-        log_metrics(trainer, module, {"eval/rate": sum(rates), "eval/distortion": distortion})
-        self._warn(trainer, module, rates)
+        with self.observing():
+            with ema_weights(trainer, module):
+                means = self._means(module, data) if trainer.is_global_zero else (0.0, [])
+            distortion, rates = trainer.strategy.broadcast(means)
+            log_metrics(trainer, module, {"eval/rate": sum(rates), "eval/distortion": distortion})
+            self._warn(trainer, module, rates)
 
     def _warn(self, trainer: Trainer, module: ImageModule, rates: list[float]) -> None:
         dead = [str(i) for i, rate in enumerate(rates) if rate < self.least]
@@ -83,8 +84,8 @@ class PosteriorCollapseMonitor(Callback):
         return torch.cat(log_likelihood), torch.cat(kl)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"next": self.interval.next, "told": self.told, "measured": self.measured}
+        return {"interval": self.interval.state_dict(), "told": self.told, "measured": self.measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.interval.next, self.told = state_dict["next"], state_dict["told"]
-        self.measured = state_dict.get("measured", -1)
+        self.interval.load_state_dict(state_dict["interval"])
+        self.told, self.measured = state_dict["told"], state_dict["measured"]

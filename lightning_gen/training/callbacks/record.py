@@ -13,6 +13,7 @@ from lightning_gen.training.callbacks.speed import Speed
 from lightning_gen.training.ema import ema_weights
 from lightning_gen.training.interval import ImageInterval
 from lightning_gen.training.metrics import log_metrics, monitor_metrics
+from lightning_gen.training.observer import Observer
 
 __all__ = ["ImageBudget", "LossLogging", "SampleGrids"]
 
@@ -72,7 +73,7 @@ class LossLogging(Callback):
         self.logged = state_dict["logged"]
 
 
-class SampleGrids(Callback):
+class SampleGrids(Observer):
     """Write a picture of what the model makes into samples/ every so many images and at the end.
 
     It is `ImageModule.preview` with a fixed seed.
@@ -100,9 +101,12 @@ class SampleGrids(Callback):
         if self.written != pl_module.images_seen:
             self._write(trainer, pl_module)
 
-    @torch.no_grad()
     def _write(self, trainer: Trainer, module: ImageModule) -> None:
         self.written = module.images_seen
+        with self.observing():
+            self._draw(trainer, module)
+
+    def _draw(self, trainer: Trainer, module: ImageModule) -> None:
         with ema_weights(trainer, module):
             if not trainer.is_global_zero:
                 return
@@ -118,7 +122,8 @@ class SampleGrids(Callback):
                 logger.log_image("samples", path, module.images_seen)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"next": self.interval.next, "written": self.written}
+        return {"interval": self.interval.state_dict(), "written": self.written}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.interval.next, self.written = state_dict["next"], state_dict["written"]
+        self.interval.load_state_dict(state_dict["interval"])
+        self.written = state_dict["written"]

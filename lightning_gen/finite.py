@@ -1,0 +1,42 @@
+"""Numbers that are not finite: found in tensors, and kept out of files."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["all_finite", "finite_weights", "without_nan"]
+
+
+@torch.no_grad()
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Return whether every value of floating tensors is finite; the device is read once."""
+    found = [tensor.isfinite().all() for tensor in tensors if tensor.is_floating_point()]
+    return not found or bool(torch.stack(found).all())
+
+
+@torch.no_grad()
+def finite_weights(module: nn.Module, part: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> bool:
+    """Return whether all parameters are finite, and no buffer holds a NaN (a mask may be infinite).
+
+    Args:
+        module: of any kind.
+        part: takes what this process holds of each tensor.
+    """
+    buffers = [part(buffer).isnan().any() for buffer in module.buffers() if buffer.is_floating_point()]
+    return all_finite(map(part, module.parameters())) and not (buffers and bool(torch.stack(buffers).any()))
+
+
+def without_nan(value: Any) -> Any:
+    """Replace numbers that are not finite, at any depth of lists and mappings, by None: JSON has no word for them.
+
+    >>> without_nan({"a": [1.5, float("nan")]})
+    {'a': [1.5, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    return [without_nan(item) for item in value] if isinstance(value, list | tuple) else value
