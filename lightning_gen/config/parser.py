@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,13 +18,14 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 from torch.optim import Optimizer
 
 from lightning_gen.config.building import Piece, Where, make, plan
 from lightning_gen.config.diagnosis import diagnosis
 from lightning_gen.config.messages import plain_line
-from lightning_gen.config.reading import SECRET
+from lightning_gen.config.reading import SECRET, parse_yaml, read_text
 from lightning_gen.config.trust import is_open, only_trusted
 from lightning_gen.contracts import ImageData, ImageModule
 from lightning_gen.errors import UserError
@@ -32,6 +34,10 @@ __all__ = ["CommandLine", "plain_errors"]
 
 #: whether the library is building, which takes an error of a constructor for one of several ways to read a value
 _building: ContextVar[bool] = ContextVar("building", default=False)
+
+
+#: what the library raises for values that no one has thought of
+_ODD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class _Passing(BaseException):
@@ -85,7 +91,7 @@ def plain_errors(arguments: list[str], sections: dict[str, type]) -> Iterator[No
         raise passing.error from passing.error.__cause__
     except UserError:
         raise
-    except (argparse.ArgumentError, argparse.ArgumentTypeError, ValueError, TypeError) as error:
+    except (argparse.ArgumentError, argparse.ArgumentTypeError, OmegaConfBaseException, *_ODD) as error:
         found = diagnosis(arguments, sections)
         raise UserError(found or f"configuration: {plain_line(str(error))}") from error
     finally:
@@ -168,8 +174,10 @@ class CommandLine(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse, files first; raises `UserError` for what is no class or not wanted where it stands."""
+        words = _files_first(args)
+        _check_sections(words, self.sections)
         with only_trusted():
-            self.config = parser.parse_args(_files_first(args))  # type: ignore[arg-type]
+            self.config = parser.parse_args(words)
         content = yaml.safe_load(parser.dump(self.config, skip_none=False, skip_validation=True))
         _check_seed(content.get("seed_everything"))
         for name, kind in _kinds(self.sections).items():
@@ -210,7 +218,9 @@ def _try_optimizers(planned: Any) -> None:
     """Raise for an optimizer that would fail when training begins, such as one with a negative learning rate."""
     if isinstance(planned, Piece) and planned.factory and issubclass(planned.kind, Optimizer):
         try:
-            make(planned)([nn.Parameter(torch.zeros(1, 1))])
+            weight = nn.Parameter(torch.zeros(1, 1))
+            weight.grad = torch.ones(1, 1)
+            make(planned)([weight]).step()
         except Exception as error:
             why = " ".join(str(error).split())[:200]
             raise UserError(f"{planned.argument} cannot be built, {why}: want other arguments") from error
@@ -218,6 +228,19 @@ def _try_optimizers(planned: Any) -> None:
     parts = planned.arguments if isinstance(planned, Piece) else planned
     for value in parts.values() if isinstance(parts, dict) else parts if isinstance(parts, list) else ():
         _try_optimizers(value)
+
+
+def _check_sections(words: list[str], sections: Mapping[str, type]) -> None:
+    """Raise for a file with a section that is no mapping, which the library would pass over without a word."""
+    files = [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+    files += [file for word, file in pairwise(words) if word in ("-c", "--config")]
+    for file in files:
+        content = parse_yaml(read_text(file, "config"), f"config {file}")
+        if not isinstance(content, dict):
+            raise UserError(f"config {file} holds {type(content).__name__}: want sections, such as model and data")
+        for name in content.keys() & {"trainer", *sections}:
+            if not isinstance(content[name], dict):
+                raise Where(str(name), f"config {file}").wrong(content[name], "its arguments")
 
 
 def _check_seed(seed: Any) -> None:
