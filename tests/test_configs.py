@@ -13,7 +13,7 @@ import torch
 
 from lightning_gen.config.cli import COMMANDS, main
 from lightning_gen.config.loading import load_module
-from lightning_gen.contracts import AdversarialModule, GenerativeModule, LikelihoodModule
+from lightning_gen.contracts import AdversarialModule, ImageModule, LikelihoodModule, TranslationModule
 from lightning_gen.contracts.alternation import weighted_sum
 from lightning_gen.training.callbacks.record import SampleGrids
 from lightning_gen.training.fit import build
@@ -22,7 +22,7 @@ from lightning_gen.training.fit import main as fit
 CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
 OVERLAYS = sorted(Path("configs/pictures").glob("*.yaml"))
 #: for pictures of any size; the others are for points of a plane
-OF_PICTURES = [p for p in CONFIGS if "data.toy" not in p.read_text()]
+OF_PICTURES = [p for p in CONFIGS if "data.toy" not in p.read_text() and "data.pairs" not in p.read_text()]
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"
 QUIET = ["--trainer.accelerator", "cpu"]
 # Their embedded classifier would train for minutes; tests/evaluation/test_protocol.py has the distances.
@@ -61,9 +61,16 @@ def test_config_trains_in_mixed_16_bits(config, tmp_path):
     assert [name for name, value in floats.items() if not value.isfinite().all()] == []
 
 
+def _made(module: ImageModule, generator: torch.Generator) -> torch.Tensor:
+    if isinstance(module, TranslationModule):
+        source = module.spec.source
+        return module.translate({"source": torch.zeros(3, *source.shape, dtype=torch.uint8)}, generator)
+    return module.sample(3, generator=generator)
+
+
 @torch.no_grad()
-def _samples_agree(a: GenerativeModule, b: GenerativeModule) -> None:
-    first, second = (m.sample(3, generator=torch.Generator().manual_seed(1)) for m in (a, b))
+def _samples_agree(a: ImageModule, b: ImageModule) -> None:
+    first, second = (_made(m, torch.Generator().manual_seed(1)) for m in (a, b))
     assert first.dtype == torch.uint8
     assert first.shape == (3, *a.spec.shape)
     assert int(first.max()) < a.spec.levels

@@ -128,6 +128,8 @@ class TrainLoader:
         for index, batch in zip(own, self.rows.batches(ahead), strict=True):
             if self.augment is not None:
                 batch["image"] = self.augment(batch["image"], Draws(self.seed, epoch, index))
+                if "source" in batch:  # the same draws: a pair is never changed alone
+                    batch["source"] = self.augment(batch["source"], Draws(self.seed, epoch, index))
             self.position += 1
             yield batch
 
