@@ -20,7 +20,7 @@ from lightning_gen.training.fit import build
 from lightning_gen.training.fit import main as fit
 
 CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
-OVERLAYS = sorted(Path("configs/pictures").glob("*.yaml"))
+OVERLAYS = sorted(p for p in Path("configs/pictures").glob("*.yaml") if "facades" not in p.stem)
 #: for pictures of any size; the others are for points of a plane
 OF_PICTURES = [p for p in CONFIGS if "data.toy" not in p.read_text() and "data.pairs" not in p.read_text()]
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"

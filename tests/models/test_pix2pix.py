@@ -1,5 +1,8 @@
 """Pix2Pix: networks of every size, pairs that are never changed alone, a map that becomes its one true picture."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from lightning_gen.data.pairs import ShapeMaps, SideBySide
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.unet import PatchDiscriminator, UNet
+from lightning_gen.training.fit import build
 
 
 @pytest.mark.parametrize("size", [(16, 16), (32, 24), (33, 47)])
@@ -93,3 +97,16 @@ def test_a_run_learns_its_maps_and_tells_how_well(tmp_path):
     assert all(f'"{name}"' in text for name in ("psnr", "ssim", "l1"))
     curves = (tmp_path / "pix2pix" / "metrics.jsonl").read_text()
     assert all(name in curves for name in ("train/g/l1", "train/g/adversarial", "health/auroc"))
+
+
+def test_the_overlay_of_facades_builds_on_the_real_pairs():
+    root = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data" / "facades"
+    if not root.is_dir():
+        pytest.skip(f"no {root}: real pairs are not here")
+    configs = ["translation/pix2pix", "data/facades", "pictures/pix2pix_facades"]
+    words = [word for config in configs for word in ("-c", f"configs/{config}.yaml")]
+    cli = build(
+        [*words, "--data.init_args.root", str(root), "--data.init_args.size", "32", "--trainer.accelerator", "cpu"]
+    )
+    assert cli.model.spec.source.shape == (3, 32, 32)
+    assert [cli.datamodule.size(split) for split in ("train", "val", "test")] == [360, 40, 59]
