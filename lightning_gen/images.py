@@ -137,8 +137,16 @@ def from_signed(x: Tensor, levels: int) -> Tensor:
 
 
 def to_unit(image: Tensor, levels: int, noise: Tensor | float = 0.5) -> Tensor:
-    """uint8 levels -> float [0, 1): (image + noise) / levels, noise in [0, 1) of its shape (0.5: bin centres)."""
-    return (image.float() + noise) / levels
+    """uint8 levels -> float [0, 1): (image + noise) / levels, noise in [0, 1) of its shape (0.5: bin centres).
+
+    `from_unit` undoes it whatever the noise: where rounding would reach another level, or 1, the value stays inside.
+    """
+    level = image.float()
+    x = (level + noise) / levels
+    if isinstance(noise, float):
+        return x
+    edge = 2.0**-22  # three roundings of 2^-24 each lie between here and the floor of `from_unit`
+    return x.clamp(level / levels * (1.0 + edge), (level + 1.0) / levels * (1.0 - edge))
 
 
 def from_unit(x: Tensor, levels: int) -> Tensor:

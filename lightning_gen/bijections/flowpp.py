@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
-from lightning_gen.bijections.primitives.amortised import increasing_root
+from lightning_gen.bijections.primitives.roots import increasing_root, with_gradient
 from lightning_gen.bijections.primitives.univariate import Univariate
 from lightning_gen.errors import check_counts
 
@@ -66,10 +66,11 @@ class MixtureOfLogistics(Univariate):
             below, over, _ = self._log_distribution(x, weights, means, log_scales)
             return below - over - logit
 
-        x = increasing_root(above, alone.amin(1), alone.amax(1))
-        # A Newton step, which is 0 but for rounding, has the gradient that the bisection lacks.
-        below, over, slope = self._log_distribution(x, weights, means, log_scales)
-        return x - (below - over - logit) * (below + over - slope).exp().detach()
+        def newton(x: Tensor) -> Tensor:
+            below, over, slope = self._log_distribution(x, weights, means, log_scales)
+            return x - (below - over - logit) * (below + over - slope).exp()
+
+        return with_gradient(increasing_root(above, alone.amin(1), alone.amax(1)), newton)
 
 
 def _bounded(rest: Tensor) -> tuple[Tensor, Tensor]:

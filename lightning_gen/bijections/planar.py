@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lightning_gen.bijections.base import Bijection, Compose, layer_range
-from lightning_gen.bijections.primitives.amortised import Amortised, increasing_root
+from lightning_gen.bijections.primitives.amortised import Amortised
+from lightning_gen.bijections.primitives.roots import increasing_root, with_gradient
 
 __all__ = ["Planar", "PlanarFlow", "Radial", "RadialFlow"]
 
@@ -44,7 +45,12 @@ class Planar(Bijection):
         wu, wz = (w * u).sum(1, keepdim=True), (w * z).sum(1, keepdim=True)
         # w.z = a + w.u tanh(a + b) for a = w.x
         a = increasing_root(lambda a: a + wu * torch.tanh(a + b) - wz, wz - wu.abs(), wz + wu.abs())
-        return z - u * torch.tanh(a + b)
+
+        def newton(a: Tensor) -> Tensor:
+            h = torch.tanh(a + b)
+            return a - (a + wu * h - wz) / (1 + wu * (1 - h.square()))
+
+        return z - u * torch.tanh(with_gradient(a, newton) + b)
 
 
 @final

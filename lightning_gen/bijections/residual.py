@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection, Compose, full_precision, layer_range
 from lightning_gen.bijections.primitives.linear import ActNorm
+from lightning_gen.bijections.primitives.roots import with_gradient
 from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["Contraction", "Exact", "LogDeterminant", "Residual", "ResidualFlow", "Roulette"]
@@ -122,12 +123,12 @@ class Residual(Bijection):
                     x, before = z - self.net(x, context), x
                     step = (x - before).norm(dim=1)
                     moving, last = moving & (step < last), step
-            if not torch.is_grad_enabled():
-                return x
-            # A Newton step, which is 0 but for rounding, has the gradient that the iteration lacks.
-            g, push = self.net.linearised(x, context)
-            slope = _jacobian(push, x).detach()
-            return x - torch.linalg.solve(slope, x + g - z)
+
+            def newton(x: Tensor) -> Tensor:
+                g, push = self.net.linearised(x, context)
+                return x - torch.linalg.solve(_jacobian(push, x), x + g - z)
+
+            return with_gradient(x, newton)
 
 
 @final

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection, Compose, layer_range
-from lightning_gen.bijections.primitives.amortised import Amortised, increasing_root
+from lightning_gen.bijections.primitives.amortised import Amortised
 from lightning_gen.bijections.primitives.autoregressive import Reverse
+from lightning_gen.bijections.primitives.roots import increasing_root, with_gradient
 from lightning_gen.errors import check_counts
 
 __all__ = ["Basis", "Householder", "Orthogonal", "Sylvester", "SylvesterFlow", "Triangular"]
@@ -125,15 +126,29 @@ class Sylvester(Bijection):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         q, upper, inner, b = self._arguments(z, context)
-        y = q.mT @ z.unsqueeze(2)  # of u = Q^T x: y = u + R tanh(S u + b)
-        u, h = torch.zeros_like(y), torch.zeros_like(y)
-        for i in reversed(range(y.shape[1])):
-            r, s = upper[:, i, i, None], inner[:, i, i, None]
-            shift = b[:, i] + (inner[:, i, i + 1 :, None] * u[:, i + 1 :]).sum(1)
-            left = y[:, i] - (upper[:, i, i + 1 :, None] * h[:, i + 1 :]).sum(1)
-            u[:, i] = increasing_root(_Unit(r, s, shift, left), left - r.abs(), left + r.abs())
-            h[:, i] = torch.tanh(s * u[:, i] + shift)
-        return z - (q @ (upper @ h)).squeeze(2)
+        y = q.mT @ z.unsqueeze(2)  # of u = Q^T x: y = u + R tanh(S u + b), (B, M, 1)
+
+        def newton(u: Tensor) -> Tensor:
+            h = torch.tanh(inner @ u + b)
+            # I + R diag(h') S is upper triangular, its diagonal above 0.
+            slope = torch.eye(u.shape[1], dtype=u.dtype, device=u.device) + upper @ ((1 - h.square()) * inner)
+            return u - torch.linalg.solve_triangular(slope, u + upper @ h - y, upper=True)
+
+        u = with_gradient(_solved(upper, inner, b, y), newton)
+        return z - (q @ (upper @ torch.tanh(inner @ u + b))).squeeze(2)
+
+
+@torch.no_grad()
+def _solved(upper: Tensor, inner: Tensor, b: Tensor, y: Tensor) -> Tensor:
+    """u (B, M, 1) with u + R tanh(S u + b) = y, unit by unit from the last, for R and S are upper triangular."""
+    u, h = torch.zeros_like(y), torch.zeros_like(y)
+    for i in reversed(range(y.shape[1])):
+        r, s = upper[:, i, i, None], inner[:, i, i, None]
+        shift = b[:, i] + (inner[:, i, i + 1 :, None] * u[:, i + 1 :]).sum(1)
+        left = y[:, i] - (upper[:, i, i + 1 :, None] * h[:, i + 1 :]).sum(1)
+        u[:, i] = increasing_root(_Unit(r, s, shift, left), left - r.abs(), left + r.abs())
+        h[:, i] = torch.tanh(s * u[:, i] + shift)
+    return u
 
 
 class _Unit:

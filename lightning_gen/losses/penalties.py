@@ -100,7 +100,7 @@ class GradientPenalty(Penalty):
         self.weight = weight
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
-        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        share = torch.rand(len(real), 1, 1, 1, device=real.device).to(real.dtype)
         norm = (_squared_norm(critic, fake.lerp(real, share)) + 1e-12).sqrt()  # the root has no gradient at 0
         return self.weight * (norm - 1.0).square().mean()
 

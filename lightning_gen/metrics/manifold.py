@@ -16,28 +16,39 @@ _ROWS = 2048  # of a block of the matrix of distances
 
 
 def radii(features: Tensor, k: int) -> Tensor:
-    """(N, D) -> (N,), distance of each point to its k-th nearest other point."""
+    """Compute the distance of each point of (N, D) to its k-th nearest other point, (N,)."""
+    features = features - _centre(features)
     blocks = [torch.cdist(block, features).kthvalue(k + 1).values for block in features.split(_ROWS)]
     return torch.cat(blocks)  # k + 1: each point is its own nearest one
 
 
+def _centre(features: Tensor) -> Tensor:
+    """A point near the mean of (N, D), (D,): distances by products of matrices lose their digits to a large mean. It is
+    a multiple of a power of two, so that whole numbers stay exact, and ties remain ties."""
+    spread = features.std(0).clamp(min=torch.finfo(features.dtype).tiny) if len(features) > 1 else features[0] * 0 + 1
+    step = torch.exp2(spread.log2().floor().clamp(min=-64))
+    return (features.mean(0) / step).round() * step
+
+
 def fidelity_diversity(real: Tensor, real_radii: Tensor, generated: Tensor, k: int) -> dict[str, float]:
-    """The four numbers for float64 features (N, D) and (M, D).
+    """Compute the four numbers for float64 features (N, D) and (M, D). A ball is open: a point at exactly its radius
+    lies outside, as in the code of Naeem et al.
 
     precision   share of generated images inside the ball of some real image (Kynkäänniemi et al., Eq. 1-2)
     recall      share of real images inside the ball of some generated image
     density     balls of real images around a generated one, over k; may exceed 1 (Naeem et al., Eq. 4)
     coverage    share of real images whose ball holds a generated image (Naeem et al., Eq. 5)
     """
-    generated_radii = radii(generated, k)
+    centre, generated_radii = _centre(real), radii(generated, k)
+    real, generated = real - centre, generated - centre
     covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
     recalled, inside = covered.clone(), []
     for block, radius in zip(generated.split(_ROWS), generated_radii.split(_ROWS), strict=True):
         distance = torch.cdist(block, real)
-        within = distance <= real_radii
+        within = distance < real_radii
         inside.append(within.sum(1))
         covered |= within.any(0)
-        recalled |= (distance <= radius[:, None]).any(0)
+        recalled |= (distance < radius[:, None]).any(0)
     balls = torch.cat(inside).double()
     return {
         "precision": float((balls > 0).double().mean()),

@@ -39,7 +39,8 @@ def _distances(x: Tensor) -> Tensor:
 def nearest_mode(x: Tensor, centre: Tensor, radius: float) -> Tensor:
     """Points (N, D) and centres (K, D) -> int64 (N,), the index of the nearest centre, -1 where it is farther away
     than `radius`."""
-    distance, index = torch.cdist(x, centre).min(1)
+    # The exact form: products of matrices lose their digits to a large mean.
+    distance, index = torch.cdist(x, centre, compute_mode="donot_use_mm_for_euclid_dist").min(1)
     return torch.where(distance <= radius, index, -1)
 
 

@@ -1,5 +1,6 @@
 """The Inception Score (Salimans et al. 2016, Section 4): exp E[KL(p(y|x) | p(y))], from 1 to the number of classes."""
 
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -44,7 +45,9 @@ class InceptionScore(SetDistance):
         return {}
 
     def compare(self, reference: dict[str, Tensor], generated: Tensor) -> list[Value]:
-        parts = self.extractor.cpu().logits(generated).chunk(self.splits)
+        logits, count = self.extractor.cpu().logits(generated), min(self.splits, len(generated))
+        ends = [i * len(generated) // count for i in range(count + 1)]  # sizes differ by one image at most
+        parts = [logits[a:b] for a, b in pairwise(ends)]
         values = torch.tensor([inception_score(part) for part in parts], dtype=torch.float64)
         error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
         return [Value(f"is_{self.extractor.label}", float(values.mean()), error, "higher")]

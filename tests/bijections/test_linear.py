@@ -48,3 +48,20 @@ def test_a_channel_that_never_changes_stays_finite():
     z, log_det = ActNorm(1)(torch.zeros(4, 1, 2, 2))
     assert z.isfinite().all()
     assert log_det.isfinite().all()
+
+
+@pytest.mark.parametrize("make", [ActNorm, BatchNorm], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("mean", [1e4, -1e5])
+def test_a_mean_far_from_zero_does_not_cost_the_deviation(make, mean):
+    """E[x^2] - E[x]^2 gave z a deviation of 0.36, 985 or 1080 here."""
+    torch.manual_seed(0)
+    x = mean + torch.randn(64, 3, 4, 4)
+    z, _ = make(3).train()(x)
+    torch.testing.assert_close(z.std((0, 2, 3)), torch.ones(3), atol=2e-2, rtol=0)
+    assert z.mean().abs() < 0.05
+
+
+def test_the_moments_of_a_batch_have_a_gradient():
+    norm = BatchNorm(2).double().train()
+    x = torch.randn(5, 2, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: norm(x)[0], (x,))

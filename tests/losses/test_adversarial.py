@@ -132,3 +132,10 @@ def test_clipped_weights_are_within_the_bound():
 def test_bad_input_is_one_line(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("penalty", [GradientPenalty(10.0), R1(1.0), R2(1.0)], ids=lambda p: type(p).__name__)
+def test_a_penalty_takes_every_precision(penalty, dtype):
+    real, fake = (torch.rand(4, 1, 2, 2).to(dtype) for _ in range(2))
+    assert penalty.penalty(lambda x: x.flatten(1).square().sum(1), real, fake, START).isfinite()

@@ -15,6 +15,7 @@ from lightning_gen.nets.autoregressive.image_transformer import ImageTransformer
 from lightning_gen.nets.autoregressive.pixelcnn import PixelCNN
 from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
 from lightning_gen.nets.autoregressive.row_lstm import RowLSTM
+from lightning_gen.nets.autoregressive.weight_norm import WeightNormConv2d
 from tests.nets.causal_cases import CASES, WHOLE_PIXELS, WITH_A_BLIND_SPOT
 
 SIDE, CONTEXT = 5, 3
@@ -160,3 +161,10 @@ def test_a_first_batch_settles_the_scale_of_pixelcnnpp():
 def test_bad_arguments_are_refused_in_one_line(net, arguments, words):
     with pytest.raises(UserError, match=words):
         net(CausalSpec(ImageSpec(3, 4, 4), (2, 2, 2)), **arguments)
+
+
+def test_a_first_batch_far_from_zero_settles_the_scale_too():
+    torch.manual_seed(0)
+    conv = WeightNormConv2d(2, 3)
+    out = conv.train()(1e4 + torch.randn(64, 2, 4, 4))
+    torch.testing.assert_close(out.std((0, 2, 3)), torch.ones(3), atol=0.02, rtol=0)

@@ -174,3 +174,20 @@ def test_ramped_and_plain_augmentation():
 def test_bad_input_is_one_line(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("transform", [Brightness(), Saturation(), Contrast(), Flip(), Translation(), Cutout()])
+def test_a_transform_keeps_the_precision_of_its_images(transform, dtype):
+    assert transform(torch.rand(4, 3, 8, 8).to(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize(("side", "pixels"), [(8, 1), (12, 2), (20, 3), (28, 4), (32, 4), (36, 5)])
+def test_a_translation_reaches_as_far_as_in_the_authors_code(side, pixels):
+    """int(side * 0.125 + 0.5), each side by its own length; Python rounds 2.5 to 2."""
+    x = torch.ones(2000, 1, side, 8)
+    moved = Translation()(x)
+    rows = (moved[:, 0].sum(2) > 0).sum(1)
+    assert int(side - rows.min()) == pixels
+    columns = (moved[:, 0].sum(1) > 0).sum(1)
+    assert int(8 - columns.min()) == 1

@@ -1,15 +1,13 @@
-"""Parameters of a layer as a function of a context, image by image; and the root of an increasing function, for
-inverses that have no closed form."""
+"""Parameters of a layer as a function of a context, image by image."""
 
 import math
-from collections.abc import Callable
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-__all__ = ["Amortised", "increasing_root"]
+__all__ = ["Amortised"]
 
 
 @final
@@ -36,14 +34,3 @@ class Amortised(nn.Module):
             return self.bias.expand(len(x), -1)
         assert context is not None
         return linear(context, self.weight, self.bias).to(x.dtype)
-
-
-def increasing_root(function: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, halvings: int = 60) -> Tensor:
-    """Where the increasing `function`, element by element, passes 0 between `low` and `high`: by bisection, so to the
-    last digits and whatever its slope. No gradient."""
-    with torch.no_grad():
-        for _ in range(halvings):
-            middle = (low + high) / 2
-            above = function(middle) > 0
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
-        return (low + high) / 2

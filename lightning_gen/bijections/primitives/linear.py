@@ -40,8 +40,9 @@ def _per_channel(value: Tensor, x: Tensor) -> Tensor:
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of each channel of x (B, C, ...), over the batches of all processes; with a gradient."""
     rest = [0, *range(2, x.ndim)]
-    mean, square = mean_over_processes(torch.stack([x.mean(rest), x.square().mean(rest)]))
-    return mean, (square - mean.square()).clamp(min=0.0)
+    # Centred first: E[x^2] - E[x]^2 loses its digits to a large mean.
+    mean = mean_over_processes(x.mean(rest))
+    return mean, mean_over_processes((x - _per_channel(mean, x)).square().mean(rest))
 
 
 @final

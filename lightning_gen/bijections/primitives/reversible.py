@@ -5,6 +5,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from lightning_gen.bijections.base import Bijection, Compose
 from lightning_gen.bijections.primitives.linear import BatchNorm
@@ -66,6 +67,7 @@ class _Recomputed(torch.autograd.Function):
         return z, log_det
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, to_z: Tensor, to_log_det: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         z, context = ctx.saved_tensors
         to: dict[Tensor, Tensor] = {}

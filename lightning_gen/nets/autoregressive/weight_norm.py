@@ -51,11 +51,13 @@ class WeightNormConv2d(nn.Module):
         if self.begun:
             return
         out = conv2d(x, self._weight(), None, self.stride).transpose(0, 1).flatten(1)
-        # every process has its own first batch, and all want the same weights
-        moments = mean_over_processes(torch.stack([out.mean(1), out.square().mean(1)]))
-        factor = self.gain / (moments[1] - moments[0].square()).clamp(min=1e-4).sqrt()
+        # Every process has its own first batch, and all want the same weights. Centred first: E[x^2] - E[x]^2 loses
+        # its digits to a large mean.
+        mean = mean_over_processes(out.mean(1))
+        variance = mean_over_processes((out - mean[:, None]).square().mean(1))
+        factor = self.gain / variance.clamp(min=1e-4).sqrt()
         self.length.mul_(factor)
-        self.bias.copy_(-moments[0] * factor)
+        self.bias.copy_(-mean * factor)
         self.begun.fill_(True)
 
     def matrix(self) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,7 @@ class Transform(ABC):
 
 
 def _uniform(x: Tensor) -> Tensor:
-    return torch.rand(len(x), 1, 1, 1, device=x.device)
+    return torch.rand(len(x), 1, 1, 1, device=x.device).to(x.dtype)  # lerp takes one type, and 16 bits stay 16 bits
 
 
 @final
@@ -90,11 +90,14 @@ class Translation(Transform):
 
     def __call__(self, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
-        most = max(1, round(self.ratio * min(height, width)))
-        shift = torch.randint(0, 2 * most + 1, (2, count, 1), device=x.device)
-        row, column = (shift[i] + torch.arange(side, device=x.device) for i, side in enumerate((height, width)))
-        place = (row[:, :, None] * (width + 2 * most) + column[:, None, :]).view(count, 1, -1)
-        return pad(x, [most] * 4).flatten(2).gather(2, place.expand(-1, channels, -1)).view_as(x)
+        down, across = _pixels(self.ratio, height), _pixels(self.ratio, width)
+        row, column = (
+            torch.randint(0, 2 * most + 1, (count, 1), device=x.device) + torch.arange(side, device=x.device)
+            for most, side in ((down, height), (across, width))
+        )
+        place = (row[:, :, None] * (width + 2 * across) + column[:, None, :]).view(count, 1, -1)
+        padded = pad(x, [across, across, down, down])
+        return padded.flatten(2).gather(2, place.expand(-1, channels, -1)).view_as(x)
 
 
 @final
@@ -111,11 +114,16 @@ class Cutout(Transform):
     def __call__(self, x: Tensor) -> Tensor:
         inside = []
         for side in x.shape[2:]:
-            length = max(1, round(self.ratio * side))
+            length = _pixels(self.ratio, side)
             first = torch.randint(-(length // 2), side - length + length // 2 + 1, (len(x), 1), device=x.device)
             offset = torch.arange(side, device=x.device) - first
             inside.append((offset >= 0) & (offset < length))
         return x * ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])
+
+
+def _pixels(ratio: float, side: int) -> int:
+    """`ratio` of `side`, to the nearest pixel and halves upwards, as in the authors' code; 1 or more."""
+    return max(1, int(ratio * side + 0.5))
 
 
 def _ratio(name: str, ratio: float) -> float:

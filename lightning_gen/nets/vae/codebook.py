@@ -111,7 +111,9 @@ class Codebook(nn.Module):
             if not self.ready:
                 self._set(rows)
             self._known_ready = True
-        distance = self.vectors.square().sum(1) - 2.0 * rows @ self.vectors.T  # and |z|^2, the same for all
+        centre = self.vectors.mean(0)  # distances stay, and products do not lose their digits to a large mean
+        vectors = self.vectors - centre
+        distance = vectors.square().sum(1) - 2.0 * (rows - centre) @ vectors.T  # and |z|^2, the same for all
         return distance.argmin(1).view(len(z), *z.shape[2:])
 
     def look_up(self, index: Tensor) -> Tensor:
