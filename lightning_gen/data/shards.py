@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import threading
 import time
@@ -37,6 +38,8 @@ __all__ = ["Index", "Sample", "Shard", "ShardReader", "decoded", "read_index", "
 #: an image as it lies in a shard: ``png``, ``cls``, ``json``, ``txt`` -> bytes
 Sample = dict[str, Any]
 _WANTED = "want a folder or URL that lightning-gen pack has written"
+#: of addresses that shards are read from
+_SCHEMES = ("http", "https", "s3", "gs", "hf", "memory")
 _TRIES = 3  # to fetch a shard, with growing waits between them: one dropped connection must not end a night's training
 
 
@@ -130,17 +133,19 @@ def read_index(root: str) -> Index:
         UserError: there is none, it is of another kind, or a shard of a folder is missing or cut short.
     """
     path = f"{root.rstrip('/')}/index.json"
+    _check_place(root)
     try:
         content = json.loads(_fetch(path))
     except FileNotFoundError as error:
         raise UserError(f"data.root is {root}, where no index.json is: {_WANTED}") from error
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RecursionError) as error:
         raise UserError(f"data.root is {root}, whose index.json cannot be read ({error}): {_WANTED}") from error
     try:
-        splits = {split: [Shard(**shard) for shard in content["splits"][split]] for split in get_args(Split)}
-        names = tuple(content["class_names"]), tuple(content["attribute_names"])
-        index = Index(content["name"], content["fingerprint"], ImageSpec.from_dict(content["spec"]), *names, splits)
-    except (KeyError, TypeError) as error:
+        splits = {split: [_shard(shard) for shard in content["splits"][split]] for split in get_args(Split)}
+        names = tuple(map(str, content["class_names"])), tuple(map(str, content["attribute_names"]))
+        about = str(content["name"]), str(content["fingerprint"])
+        index = Index(*about, ImageSpec.from_dict(content["spec"]), *names, splits)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"data.root is {root}, whose index.json is of another kind: {_WANTED}") from error
     if Path(root).is_dir():
         for shard in (shard for found in splits.values() for shard in found):
@@ -148,6 +153,21 @@ def read_index(root: str) -> Index:
             if not place.is_file() or place.stat().st_size != shard.bytes:
                 raise UserError(f"shard {place} is missing or cut short: {_WANTED}")
     return index
+
+
+def _check_place(root: str) -> None:
+    """Raise for an address that is more than one: file systems that wrap another may write where they like."""
+    if "::" in root or ("://" in root and root.partition("://")[0].lower() not in _SCHEMES):
+        raise UserError(f"data.root is {root}: want a folder, or an address of {', '.join(_SCHEMES)}")
+
+
+def _shard(content: dict[str, Any]) -> Shard:
+    """One shard of an index; raises `ValueError` or `TypeError` for what `write_shards` would not write."""
+    shard = Shard(**content)
+    sizes = all(type(number) is int and 0 <= number < 1 << 50 for number in (shard.images, shard.bytes))
+    if not sizes or not re.fullmatch(r"[\w.-]+\.tar", shard.file) or not re.fullmatch(r"[0-9a-f]{64}", shard.sha256):
+        raise ValueError("of another kind")
+    return shard
 
 
 @final
@@ -236,13 +256,23 @@ def _webdataset() -> Any:
     return webdataset
 
 
-def decoded(samples: list[Sample], images: list[Tensor]) -> Batch:
-    """Samples and their pixels, uint8 (C, H, W) each -> a batch."""
+def decoded(samples: list[Sample], images: list[Tensor], classes: int) -> Batch:
+    """Samples and their pixels, uint8 (C, H, W) each -> a batch.
+
+    Raises:
+        UserError: what comes with an image is not what `write_shards` writes, or a label is none of the classes.
+    """
     batch: dict[str, Any] = {"image": torch.stack(images)}
-    if "cls" in samples[0]:
-        batch["label"] = torch.tensor([int(sample["cls"]) for sample in samples])
-    if "json" in samples[0]:
-        batch["attributes"] = torch.tensor([json.loads(sample["json"])["attributes"] for sample in samples])
-    if "txt" in samples[0]:
-        batch["text"] = [sample["txt"].decode() for sample in samples]
+    try:
+        if "cls" in samples[0]:
+            batch["label"] = torch.tensor([int(sample["cls"]) for sample in samples])
+        if "json" in samples[0]:
+            attributes = [json.loads(sample["json"])["attributes"] for sample in samples]
+            batch["attributes"] = torch.tensor(attributes, dtype=torch.float32)
+        if "txt" in samples[0]:
+            batch["text"] = [sample["txt"].decode() for sample in samples]
+    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+        raise UserError(f"shard of {samples[0]['__key__']} has a label or text of another kind: {_WANTED}") from error
+    if "label" in batch and not 0 <= int(batch["label"].min()) <= int(batch["label"].max()) < classes:
+        raise UserError(f"shard of {samples[0]['__key__']} has label {batch['label'].max()}: want 0 to {classes - 1}")
     return cast(Batch, batch)

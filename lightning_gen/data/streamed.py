@@ -108,7 +108,7 @@ class ShardRows(Rows):
 
     def _batch(self, rows: list[Future[tuple[Sample, Tensor]]]) -> Batch:
         samples, images = zip(*(row.result() for row in rows), strict=True)
-        return decoded(list(samples), list(images))
+        return decoded(list(samples), list(images), self.spec.classes)
 
     def to(self, device: torch.device) -> "ShardRows":
         return self
