@@ -13,6 +13,7 @@ from lightning_gen.distributions.likelihoods import Categorical, Likelihood, pic
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.inference.particles import Particles
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec
+from lightning_gen.nets.autoregressive.receptive_field import say_receptive_field
 from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.schedules import Schedule
 
@@ -55,6 +56,9 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
     @property
     def condition_keys(self) -> tuple[str, ...]:
         return self.condition.keys
+
+    def on_fit_start(self) -> None:
+        say_receptive_field(self.trainer.is_global_zero, self.net, self.spec, self.condition.features)
 
     def log_prob(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         raw = self.net(to_signed(image, self.spec.levels), self.condition.vector(condition))

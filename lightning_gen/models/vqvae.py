@@ -13,6 +13,7 @@ from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec
+from lightning_gen.nets.autoregressive.receptive_field import say_receptive_field
 from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.nets.vae.codebook import Codebook, GridEncoder
 from lightning_gen.schedules import Schedule
@@ -65,12 +66,15 @@ class VQVAE(VariationalModule, ReconstructionModule):
         check_vector_only(self.condition, type(self).__name__)
         self.grid = ImageSpec(1, *self.encoder.size, codes)
         self.code_likelihood = Categorical(self.grid)
-        shown = ImageSpec(dim, *self.encoder.size, codes)
-        self.prior = prior(CausalSpec(shown, self.code_likelihood.channel_parameters, self.condition.features))
+        self.shown = ImageSpec(dim, *self.encoder.size, codes)
+        self.prior = prior(CausalSpec(self.shown, self.code_likelihood.channel_parameters, self.condition.features))
 
     @property
     def condition_keys(self) -> tuple[str, ...]:
         return self.condition.keys
+
+    def on_fit_start(self) -> None:
+        say_receptive_field(self.trainer.is_global_zero, self.prior, self.shown, self.condition.features)
 
     def _rate(self, index: Tensor, condition: Batch | None) -> Tensor:
         """(B, h, w) -> -log p(z), nats (B, 1)."""

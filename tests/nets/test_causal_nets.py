@@ -14,6 +14,7 @@ from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.autoregressive.image_transformer import ImageTransformer
 from lightning_gen.nets.autoregressive.pixelcnn import PixelCNN
 from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
+from lightning_gen.nets.autoregressive.receptive_field import describe_receptive_field, pixels_seen
 from lightning_gen.nets.autoregressive.row_lstm import RowLSTM
 from lightning_gen.nets.autoregressive.weight_norm import WeightNormConv2d
 from tests.nets.causal_cases import CASES, WHOLE_PIXELS, WITH_A_BLIND_SPOT
@@ -168,3 +169,23 @@ def test_a_first_batch_far_from_zero_settles_the_scale_too():
     conv = WeightNormConv2d(2, 3)
     out = conv.train()(1e4 + torch.randn(64, 2, 4, 4))
     torch.testing.assert_close(out.std((0, 2, 3)), torch.ones(3), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - WITH_A_BLIND_SPOT))
+def test_what_a_network_sees_is_computed_and_leaves_it_as_it_was(name):
+    net, spec = _net(name, 3).train(), ImageSpec(3, SIDE, SIDE, 3)
+    before, state = {k: v.clone() for k, v in net.state_dict().items()}, torch.get_rng_state()
+    seen = pixels_seen(net, spec, [(0, 0), (4, 0), (4, 4)], CONTEXT).flatten(1).sum(1).tolist()
+    own = 0 if name in WHOLE_PIXELS else 1  # the channels of the pixel itself
+    assert seen == [own, 20 + own, 24 + own]
+    assert net.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+def test_a_blind_spot_is_said_in_one_line():
+    line = describe_receptive_field(_net("masked", 1), ImageSpec(1, SIDE, SIDE), CONTEXT)
+    assert line == "PixelCNN at 5x5: of the last row the pixels 1, 3 and 5 see 17 of 20, 22 of 22, 24 of 24 before"
+    small = GatedPixelCNN(CausalSpec(ImageSpec(1, 9, 9), (2,)), width=4, layers=2)
+    assert "see 27 of 72" not in describe_receptive_field(small, ImageSpec(1, 9, 9))
+    assert pixels_seen(small, ImageSpec(1, 9, 9), [(8, 8)]).sum() < 80, "two layers of three do not reach the top"
