@@ -10,10 +10,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_gen.contracts import ImageModule
 from lightning_gen.files import append_json_line, read_json_lines, sync
 
-__all__ = ["RunFolderLogger", "row_files"]
+__all__ = ["METRICS", "RunFolderLogger", "row_files"]
 
+METRICS = "metrics.jsonl"
 #: files of a run folder whose rows belong to moments of the training
-_ROWS = ("metrics.jsonl", "evaluations.jsonl", "alarms.jsonl")
+_ROWS = (METRICS, "evaluations.jsonl", "alarms.jsonl")
 
 
 def row_files(folder: Path) -> list[Path]:
@@ -59,7 +60,7 @@ class RunFolderLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        path = self.folder / "metrics.jsonl"
+        path = self.folder / METRICS
         if self.before is None:  # a resumed run goes on counting where its last row stopped
             self.before = _seconds(path)
         row: dict[str, Any] = {
@@ -71,7 +72,7 @@ class RunFolderLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        sync(self.folder / "metrics.jsonl")
+        sync(self.folder / METRICS)
 
 
 def _seconds(path: Path) -> float:

@@ -36,9 +36,9 @@ class ModelScore(Observer, ABC):
 
     @property
     @abstractmethod
-    def score(self) -> tuple[int, float] | None:
-        """Images seen and value of the newest evaluation, the same on every process; a lower value is better. None
-        before the first, or where the value is not finite."""
+    def score(self) -> tuple[int, float, str] | None:
+        """Images seen, value and measure of the newest evaluation, the same on every process; a lower value is better.
+        None before the first, or where the value is not finite. Values of different measures are not comparable."""
 
 
 class RunCheckpoint(Checkpoint):
@@ -60,7 +60,7 @@ class RunCheckpoint(Checkpoint):
         self.saved_at = time.monotonic()
         self.saved, self.ended, self.refused = -1, False, False
         self.rows: dict[str, int] = {}
-        self.best, self.best_at = float("inf"), -1
+        self.best, self.best_at, self.measure = float("inf"), -1, ""
         self.signals, self.agreement = Signals(), Agreement()
         #: of the optimizers, as the present configuration makes them, and as that of the checkpoint did
         self.options: Options = []
@@ -115,9 +115,9 @@ class RunCheckpoint(Checkpoint):
     def _improved(self, trainer: Trainer, module: ImageModule) -> bool:
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         scores = [callback.score for callback in callbacks if isinstance(callback, ModelScore)]
-        for images_seen, value in [score for score in scores if score][:1]:
-            if images_seen == module.images_seen and value < self.best:
-                self.best, self.best_at = value, images_seen
+        for images_seen, value, measure in [score for score in scores if score][:1]:
+            if images_seen == module.images_seen and (value < self.best or measure != self.measure):
+                self.best, self.best_at, self.measure = value, images_seen, measure
                 return True
         return False
 
@@ -183,12 +183,13 @@ class RunCheckpoint(Checkpoint):
             checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = own["loader"]
 
     def state_dict(self) -> dict[str, Any]:
-        about = {"best": self.best, "best_at": self.best_at, "saved": self.saved}
+        about = {"best": self.best, "best_at": self.best_at, "measure": self.measure, "saved": self.saved}
         return {"interval": self.interval.state_dict(), **about}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.interval.load_state_dict(state_dict["interval"])
         self.best, self.best_at, self.saved = (state_dict[name] for name in ("best", "best_at", "saved"))
+        self.measure = state_dict["measure"]
 
 
 def _count_epoch(progress: dict[str, dict[str, int]]) -> None:

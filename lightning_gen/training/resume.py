@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_gen.config.messages import flat
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json_lines, write_text
-from lightning_gen.runs.folder import row_files
+from lightning_gen.runs.folder import METRICS, row_files
 from lightning_gen.training.checkpoint_io import is_whole, keep, newest_valid
 from lightning_gen.training.optimizers import check_classes
 
@@ -135,9 +135,13 @@ def _check_shapes(checkpoint: Path, saved: dict[str, Tensor], module: LightningM
 
 
 def _drop_rows(path: Path, begin: Start) -> None:
-    """Drop the rows that training will write again: those behind the length that the checkpoint knows."""
+    """Drop the rows that training will write again.
+
+    In the metrics they are those behind the length that the checkpoint knows: callbacks of the user log at moments of
+    their own. Elsewhere they are those of later images: `lightning-gen evaluate` has appended rows too.
+    """
     length = (begin.rows or {}).get(path.name, 0)
-    if path.stat().st_size >= length:
+    if path.name == METRICS and path.stat().st_size >= length:
         write_text(path, path.read_bytes()[:length].decode())
         return
     rows = [row for row in read_json_lines(path) if row["images_seen"] <= begin.images_seen and begin.checkpoint]

@@ -76,6 +76,15 @@ def test_another_patience_takes_effect(tmp_path):
     assert checkpoint["images_seen"] == 256  # the third evaluation that is no better
 
 
+def test_the_best_is_that_of_one_measure(tmp_path):
+    words = ["--run.evaluate_every", "64", "--evaluation.split"]
+    assert fit(tmp_path, 128, *words, "val") == 0
+    # bits/dim on the training images begins anew, whether it is lower than that on the validation images or not
+    assert fit(tmp_path, 192, *words, "train", "--run.resume", "changed") == 0
+    best = torch.load(tmp_path / "x" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["images_seen"] == 192
+
+
 def test_an_interval_of_another_length_begins_at_once():
     old = ImageInterval(1000)
     assert not old.due(250)

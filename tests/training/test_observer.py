@@ -30,6 +30,20 @@ def test_weights_are_the_same_whether_they_are_watched_or_not(config, tmp_path, 
     assert torch.equal(a["ranks"][0]["random"]["torch"], b["ranks"][0]["random"]["torch"])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("config", ["gan/dcgan", "vae/vae"])
+def test_weights_are_the_same_on_a_gpu_too(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_GEN_CACHE", str(tmp_path / "cache"))
+    states = []
+    for name, words in (("never", NEVER), ("often", [*OFTEN, "--evaluation.samples", "128"])):
+        place = ["--run.root", str(tmp_path / name), "--run.name", "x", "--run.images", "1024"]
+        gpu = ["--trainer.accelerator", "gpu", "--trainer.deterministic", "warn"]
+        assert main(["fit", "-c", f"configs/{config}.yaml", *place, *gpu, *words]) == 0
+        states.append(last(tmp_path / name / "x"))
+    a, b = states
+    assert all(torch.equal(a["state_dict"][name], b["state_dict"][name]) for name in a["state_dict"])
+
+
 def test_a_measurement_that_fails_costs_no_checkpoint(tmp_path, monkeypatch, capsys):
     def fail(self, trainer, module):
         raise OSError("the disk of the features has gone")

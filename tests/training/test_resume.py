@@ -113,6 +113,14 @@ def test_a_checkpoint_of_another_shape_is_one_plain_line(tmp_path, capsys):
     assert line.count("\n") == 1
 
 
+def test_what_evaluate_has_appended_is_kept(tmp_path):
+    assert _fit("vae/vae", tmp_path, "r", 128) == 0
+    assert main(["evaluate", str(tmp_path / "r"), "--samples", "64"]) == 0
+    assert _fit("vae/vae", tmp_path, "r", 192, "--run.resume", "changed") == 0
+    found = [(row["images_seen"], row["split"]) for row in read_json_lines(tmp_path / "r" / "evaluations.jsonl")]
+    assert found == [(128, "val"), (128, "test"), (192, "val")]
+
+
 def test_going_on_with_a_run_that_is_not_there_starts_it(tmp_path):
     assert _fit("vae/vae", tmp_path, "r", 64, "--run.resume", "same") == 0
     assert _checkpoint(tmp_path / "r")["images_seen"] == 64

@@ -1,5 +1,6 @@
 """Evaluation in training, by the same protocol as afterwards."""
 
+import json
 import math
 import time
 from pathlib import Path
@@ -40,13 +41,13 @@ class Evaluate(ModelScore):
         self.evaluation, self.folder = evaluation, folder
         self.interval = ImageInterval(every)
         self.measured = -1
-        self.newest: tuple[int, float] | None = None
+        self.newest: tuple[int, float, str] | None = None
         self.logged = False
         #: of the metrics that have been logged
         self.names: list[str] = []
 
     @property
-    def score(self) -> tuple[int, float] | None:
+    def score(self) -> tuple[int, float, str] | None:
         return self.newest
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -80,8 +81,9 @@ class Evaluate(ModelScore):
         if not metrics:
             return
         self.names = list(_by_name(metrics))
-        first = next(iter(metrics.values()))
-        self.newest = (module.images_seen, first["value"]) if first["value"] is not None else None
+        name, first = next(iter(metrics.items()))
+        measure = f"{name} {json.dumps(first['identity'], sort_keys=True, default=str)}"
+        self.newest = (module.images_seen, first["value"], measure) if first["value"] is not None else None
         if trainer.is_global_zero:
             row = evaluation_row(module.images_seen, "last", self.evaluation.split, time.monotonic() - began, metrics)
             append_json_line(self.folder / "evaluations.jsonl", row)
