@@ -39,7 +39,7 @@ def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule,
         UserError: the folder is not a run, has no such checkpoint, or names a class that is not trusted.
     """
     path = checkpoint_path(folder, checkpoint)
-    return load_module(path), load_data(Path(folder) / "config.yaml")
+    return load_module(path), load_data(Path(folder) / "config.yaml", of_run=True)
 
 
 def checkpoint_path(folder: str | Path, checkpoint: str = "last") -> Path:
@@ -53,8 +53,13 @@ def checkpoint_path(folder: str | Path, checkpoint: str = "last") -> Path:
     return path
 
 
-def load_data(config: str | Path) -> ImageData:
+def load_data(config: str | Path, of_run: bool = False) -> ImageData:
     """The data set of the section ``data`` of a YAML file.
+
+    Args:
+        config: the file.
+        of_run: whether it lies in a run folder, which may come from elsewhere: then a set is downloaded only into a
+            folder below the present one.
 
     Raises:
         UserError: no such file, no data set in it, or a class that is not trusted.
@@ -62,7 +67,17 @@ def load_data(config: str | Path) -> ImageData:
     section = read_config(config).get("data")
     if section is None:
         raise UserError(f"config {config} has no section data: want data: {{class_path: ..., init_args: ...}}")
+    section = _without_far_download(section) if of_run else section
     return cast(ImageData, _built(ImageData, section, Where("data", f"config {config}")))
+
+
+def _without_far_download(section: Any) -> Any:
+    arguments = section.get("init_args") if isinstance(section, dict) else None
+    if not isinstance(arguments, dict) or not arguments.get("download"):
+        return section
+    root = Path(str(arguments.get("root", "data")))
+    near = not root.is_absolute() and not {"..", "~"} & set(root.parts)
+    return section if near else {**section, "init_args": {**arguments, "download": False}}
 
 
 def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> ImageData:
@@ -71,7 +86,7 @@ def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> 
     Raises:
         UserError: it has other images than the module takes.
     """
-    data = load_data(config or run / "config.yaml")
+    data = load_data(config) if config else load_data(run / "config.yaml", of_run=True)
     if not data.spec.fits(module.spec):
         raise UserError(f"data {data.name} is {data.spec}: {type(module).__name__} of run {run} wants {module.spec}")
     return data
