@@ -27,7 +27,7 @@ class Batch(TypedDict, total=False):
 
 
 def size(batch: Batch) -> int:
-    """B, the number of rows."""
+    """Count B, the number of rows."""
     return len(next(iter(batch.values())))  # type: ignore[arg-type]
 
 

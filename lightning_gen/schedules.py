@@ -17,7 +17,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, images_seen: int) -> float:
-        """The factor, 0..1, after `images_seen` training images."""
+        """Compute the factor, 0..1, after `images_seen` training images."""
 
 
 class Constant(Schedule):
@@ -69,11 +69,11 @@ class Ramp:
         self.start, self.end, self.images = start, end, images
 
     def value(self, images_seen: int) -> float:
-        """The value after `images_seen` training images."""
+        """Compute the value after `images_seen` training images."""
         progress = min(1.0, images_seen / self.images)
         return self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def value_at(value: float | Ramp, images_seen: int) -> float:
-    """A number, or the value of a ramp, after `images_seen` training images."""
+    """Take a number, or the value of a ramp, after `images_seen` training images."""
     return value.value(images_seen) if isinstance(value, Ramp) else value

@@ -19,12 +19,12 @@ class Bijection(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x (B, ...), context (B, K) or None -> z of the same number of elements, log|det| (B,) in nats. Bijections of
-        images also take a context per pixel, (B, K, H, W)."""
+        """Map x (B, ...), context (B, K) or None -> z of the same number of elements, log|det| (B,) in nats. Bijections
+        of images also take a context per pixel, (B, K, H, W)."""
 
     @abstractmethod
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """z -> x, so that ``inverse(forward(x)[0]) == x``."""
+        """Undo the map, z -> x, so that ``inverse(forward(x)[0]) == x``."""
 
 
 class Compose(Bijection):
@@ -49,7 +49,7 @@ class Compose(Bijection):
 
 
 def full_precision(x: Tensor) -> torch.autocast:
-    """Inside, nothing is computed in fewer bits than `x` has."""
+    """Compute nothing inside in fewer bits than `x` has."""
     return torch.autocast(x.device.type, enabled=False)
 
 

@@ -27,7 +27,7 @@ class Contraction(Protocol):
         """g(x) (B, D)."""
 
     def linearised(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Push]:
-        """g(x), and the map by its Jacobian."""
+        """Compute g(x), and the map by its Jacobian."""
 
 
 def _jacobian(push: Push, x: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class LogDeterminant(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, push: Push, x: Tensor) -> Tensor:
-        """The map by J, and x (B, D), where J is -> (B,) nats."""
+        """Take the map by J, and x (B, D), where J is -> (B,) nats."""
 
 
 @final
@@ -113,8 +113,8 @@ class Residual(Bijection):
             return x + g, self.log_det(push, x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """x = z - g(x), again and again (Behrmann et al. 2019, Algorithm 1): each step of a row is shorter than the one
-        before, until rounding is all that moves it."""
+        """Iterate x = z - g(x) (Behrmann et al. 2019, Algorithm 1): each step of a row is shorter than the one before,
+        until rounding is all that moves it."""
         with full_precision(z):
             with torch.no_grad():
                 x, last = z, torch.full_like(z[:, 0], torch.inf)

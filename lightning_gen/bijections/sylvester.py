@@ -25,7 +25,7 @@ class Basis(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """x (B, D), context (B, K) or None -> Q (B, D, M), its columns orthonormal."""
+        """Compute the directions, x (B, D), context (B, K) or None -> Q (B, D, M), its columns orthonormal."""
 
 
 @final

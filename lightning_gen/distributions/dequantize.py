@@ -35,7 +35,8 @@ class Dequantization(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (B, C, H, W) -> u in [0, 1) of that shape, a draw with its gradient, and log q(u|x) (B,) nats."""
+        """Draw noise, uint8 (B, C, H, W) -> u in [0, 1) of that shape, a draw with its gradient, and log q(u|x) (B,)
+        nats."""
 
 
 @final

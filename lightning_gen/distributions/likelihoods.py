@@ -19,7 +19,7 @@ __all__ = ["Bernoulli", "Categorical", "DiscretizedGaussian", "Likelihood", "Log
 
 
 def pick(p: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
-    """The level where the cumulative distribution passes a uniform number.
+    """Pick the level where the cumulative distribution passes a uniform number.
 
     Args:
         p: float64 (B, levels, ...), the sum over levels is 1.
@@ -68,16 +68,18 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
-        """raw (B, P, H, W), image uint8 (B, C, H, W) -> (B, H, W) nats of each pixel, all channels together."""
+        """Compute log p, raw (B, P, H, W), image uint8 (B, C, H, W) -> (B, H, W) nats of each pixel, all channels
+        together."""
 
     @abstractmethod
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
-        """p(level of `channel` | channels before it in `image`): float64 (B, levels, H, W), sums to 1 over levels."""
+        """Compute p(level of `channel` | channels before it in `image`): float64 (B, levels, H, W), sums to 1 over
+        levels."""
 
     @final
     def sample(self, raw: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
-        """raw (B, P, H, W), uniform (B, U, H, W) in [0, 1) -> uint8 (B, C, H, W); a function of its arguments alone,
-        so that the same uniforms give the same image however the pixels are visited.
+        """Draw an image, raw (B, P, H, W), uniform (B, U, H, W) in [0, 1) -> uint8 (B, C, H, W); a function of its
+        arguments alone, so that the same uniforms give the same image however the pixels are visited.
 
         Args:
             raw: parameters.
@@ -97,8 +99,8 @@ class Likelihood(nn.Module, ABC):
 
     @final
     def mode(self, raw: Tensor) -> Tensor:
-        """raw (B, P, H, W) -> uint8 (B, C, H, W), one typical value per pixel, without randomness: the median, for on
-        ordered grey levels a picture of medians is less speckled than one of most likely levels."""
+        """Choose an image, raw (B, P, H, W) -> uint8 (B, C, H, W), one typical value per pixel, without randomness: the
+        median, for on ordered grey levels a picture of medians is less speckled than one of most likely levels."""
         return self.sample(raw, torch.full((len(raw), self.draws, *raw.shape[2:]), 0.5, device=raw.device))
 
 

@@ -14,7 +14,7 @@ __all__ = ["FlowPosterior", "GaussianPosterior", "Posterior", "gaussian_log_prob
 
 
 def gaussian_log_prob(z: Tensor, mean: Tensor | float = 0.0, log_scale: Tensor | float = 0.0) -> Tensor:
-    """(B, D) -> (B,) nats of a diagonal Gaussian."""
+    """Compute the log density, (B, D) -> (B,) nats, of a diagonal Gaussian."""
     if not isinstance(log_scale, Tensor):
         log_scale = torch.full((), log_scale, device=z.device, dtype=z.dtype)  # made on the device: no copy to it
     log_scale = log_scale.to(z.dtype)
@@ -27,11 +27,11 @@ class Posterior(nn.Module, ABC):
 
     @abstractmethod
     def rsample(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """-> z (B, Z) with a gradient, log q(z|x) (B,) nats."""
+        """Draw z (B, Z) with a gradient, log q(z|x) (B,) nats."""
 
     @abstractmethod
     def mean(self, features: Tensor) -> Tensor:
-        """-> (B, Z), a deterministic code."""
+        """Compute (B, Z), a deterministic code."""
 
 
 @final
@@ -43,7 +43,7 @@ class GaussianPosterior(Posterior):
         self.head = nn.Linear(features, 2 * latent_dim)
 
     def gaussian(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """-> mean and log-scale, both (B, Z)."""
+        """Compute mean and log-scale, both (B, Z)."""
         mean, log_scale = self.head(features).chunk(2, 1)
         return mean, log_scale.clamp(-7.0, 3.0)
 

@@ -49,12 +49,12 @@ class Prior(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """z (B, Z), context (B, K) or None -> (B,) nats."""
+        """Compute log p(z), z (B, Z), context (B, K) or None -> (B,) nats."""
 
     @abstractmethod
     def draw(self, noise: Tensor, uniform: Tensor, context: Tensor | None = None) -> Tensor:
-        """noise (B, Z) standard normal, uniform (B,) in [0, 1), context (B, K) or None -> z (B, Z); a function of its
-        arguments alone."""
+        """Draw a code, noise (B, Z) standard normal, uniform (B,) in [0, 1), context (B, K) or None -> z (B, Z); a
+        function of its arguments alone."""
 
 
 @final
@@ -73,11 +73,11 @@ class _Mixture(Prior):
 
     @abstractmethod
     def components(self) -> tuple[Tensor, Tensor]:
-        """Means and log-scales, both (K, Z)."""
+        """Compute means and log-scales, both (K, Z)."""
 
     @abstractmethod
     def log_weights(self, rows: Tensor, context: Tensor | None) -> Tensor:
-        """rows (B, ...), which are counted, context (B, C) or None -> (B, K), normalised."""
+        """Compute log-weights, rows (B, ...), which are counted, context (B, C) or None -> (B, K), normalised."""
 
     @final
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:

@@ -78,7 +78,7 @@ def read_block(data: ImageData, split: Split, block: int) -> Batch:
 
 
 def block_count(images: int) -> int:
-    """How many blocks of `images` this process works on."""
+    """Count how many blocks of `images` this process works on."""
     rank, world = rank_and_world()
     return len(range(rank, -(-images // BLOCK), world))
 

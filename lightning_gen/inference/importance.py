@@ -28,7 +28,7 @@ class Evidence:
 
 
 def importance_sampled(log_weights: Tensor) -> Evidence:
-    """log 1/k sum_i w_i (Burda et al. 2016, Eq. 8), its error by the delta method, and (sum w)^2 / sum w^2.
+    """Estimate log 1/k sum_i w_i (Burda et al. 2016, Eq. 8), its error by the delta method, and (sum w)^2 / sum w^2.
 
     Args:
         log_weights: log p(x, z_i) / q(z_i|x), nats (k, N).
@@ -42,14 +42,14 @@ def importance_sampled(log_weights: Tensor) -> Evidence:
 
 
 def unit_activity(codes: Tensor) -> Tensor:
-    """(N, Z) means of the posteriors of N images -> (Z,) their variance over the images."""
+    """Measure activity: (N, Z) means of the posteriors of N images -> (Z,) their variance over the images."""
     return codes.double().var(0)
 
 
 def fitted_kl(codes: Tensor, prior: Tensor) -> Tensor:
-    """(S, N, Z) draws of each of N posteriors, (M, Z) draws of the prior -> (Z,) nats: the KL divergence of each latent
-    variable by itself, mean over images, between Gaussians fitted to the draws. Exact in the limit where both are
-    Gaussian; their sum is not the rate where the posterior's variables depend on one another."""
+    """Estimate the rate: (S, N, Z) draws of each of N posteriors, (M, Z) draws of the prior -> (Z,) nats: the KL
+    divergence of each latent variable by itself, mean over images, between Gaussians fitted to the draws. Exact in the
+    limit where both are Gaussian; their sum is not the rate where the posterior's variables depend on one another."""
     mean, variance = codes.double().mean(0), codes.double().var(0)
     centre, spread = prior.double().mean(0), prior.double().var(0)
     ratio = variance / spread

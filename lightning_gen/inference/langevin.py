@@ -20,10 +20,10 @@ def langevin(
     steps: int = 300,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Metropolis-adjusted Langevin steps (Roberts and Tweedie 1996) towards p(z | generate(z) = target where known),
-    z ~ N(0, I), with an equation that holds up to Gaussian errors of deviation `tolerance`. Approximate: for that, and
-    because it ends after `steps`. Each row has a step size of its own, set in the first half, while the tolerance
-    falls from 1.
+    """Take Metropolis-adjusted Langevin steps (Roberts and Tweedie 1996) towards p(z | generate(z) = target where
+    known), z ~ N(0, I), with an equation that holds up to Gaussian errors of deviation `tolerance`. Approximate: for
+    that, and because it ends after `steps`. Each row has a step size of its own, set in the first half, while the
+    tolerance falls from 1.
 
     Args:
         generate: z (B, D) -> (B, ...), differentiable.

@@ -26,12 +26,13 @@ class Particles:
         self.log_weight = torch.zeros(images, particles, dtype=torch.float64, device=device)
 
     def weigh(self, log_p: Tensor) -> None:
-        """log-probability (B * P,) that each attempt gave to a known value, 0 where nothing was known."""
+        """Take in the log-probability (B * P,) that each attempt gave to a known value, 0 where nothing was known."""
         self.log_weight += log_p.view_as(self.log_weight)
 
     def resample(self) -> Tensor | None:
-        """The row each row goes on from, (B * P,); None where all may go on. An image is drawn anew where its effective
-        number of attempts, 1 / sum w^2, is below half of P, by one uniform number (systematic resampling)."""
+        """Choose the row that each row goes on from, (B * P,); None where all may go on. An image is drawn anew where
+        its effective number of attempts, 1 / sum w^2, is below half of P, by one uniform number (systematic
+        resampling)."""
         count = self.log_weight.shape[1]
         weight = self.log_weight.softmax(1)
         poor = 1.0 / weight.square().sum(1) < count / 2
@@ -44,7 +45,7 @@ class Particles:
         return self._rows(chosen).flatten()
 
     def draw(self) -> Tensor:
-        """The row of one attempt per image, (B,), by weight."""
+        """Draw the row of one attempt per image, (B,), by weight."""
         cumulative = self.log_weight.softmax(1).cumsum(1)
         chosen = torch.searchsorted(cumulative, self._uniform(len(cumulative), 1).double())
         return self._rows(chosen.clamp(max=cumulative.shape[1] - 1))[:, 0]

@@ -11,9 +11,9 @@ __all__ = ["FrechetDistance", "factor", "frechet_distance", "nuclear_norm"]
 
 
 def factor(features: Tensor) -> Tensor:
-    """(N, D) -> F (D, K), float64, with covariance F F^T: the centred features themselves where N <= D (the Gram
-    form, K = N), the Cholesky factor of the covariance where N > D (K = D), and where that is singular the
-    eigenvectors that have a variance (K < D). K = D therefore means full rank."""
+    """Factor a covariance, (N, D) -> F (D, K), float64, with covariance F F^T: the centred features themselves where N
+    <= D (the Gram form, K = N), the Cholesky factor of the covariance where N > D (K = D), and where that is singular
+    the eigenvectors that have a variance (K < D). K = D therefore means full rank."""
     x = features.double()
     x = (x - x.mean(0)) / max(len(x) - 1, 1) ** 0.5
     if len(x) <= x.shape[1]:
@@ -29,7 +29,7 @@ def factor(features: Tensor) -> Tensor:
 
 
 def frechet_distance(mean_a: Tensor, factor_a: Tensor, mean_b: Tensor, factor_b: Tensor) -> float:
-    """|m_a - m_b|^2 + tr(C_a) + tr(C_b) - 2 tr((C_a C_b)^(1/2)), in float64.
+    """Compute |m_a - m_b|^2 + tr(C_a) + tr(C_b) - 2 tr((C_a C_b)^(1/2)), in float64.
 
     The last trace is the sum of the singular values of F_a^T F_b (`nuclear_norm`), so no root of a product that is not
     symmetric is ever taken, and nothing imaginary is thrown away.
@@ -46,7 +46,7 @@ def frechet_distance(mean_a: Tensor, factor_a: Tensor, mean_b: Tensor, factor_b:
 
 
 def nuclear_norm(matrix: Tensor) -> Tensor:
-    """Sum of the singular values of (K, L).
+    """Compute the sum of the singular values of (K, L).
 
     Of a square one, whose factors have full rank, as roots of the eigenvalues of its Gram matrix: less than half the
     time, and right to 1e-11 up to a condition of 1e10. Zeros would become roots of rounding errors there, so any other

@@ -78,18 +78,18 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
     def decode_sequentially(
         self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None
     ) -> Tensor:
-        return self._walk(n, choose, condition, lambda: None)
+        return self._decode(n, choose, condition, lambda: None)
 
     def completes_exactly(self, known: Tensor) -> bool:
-        """Where nothing is known after the first missing pixel."""
+        """Answer yes where nothing is known after the first missing pixel."""
         flat = known.flatten(1).int()
         return bool((flat.diff(dim=1) <= 0).all())
 
     def complete(
         self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None
     ) -> Tensor:
-        """Each missing pixel given all pixels before it. Where known ones follow, that alone would not look at them:
-        there many attempts are weighed by the known pixels, row by row (`Particles`), which is approximate."""
+        """Draw each missing pixel given all pixels before it. Where known ones follow, that alone would not look at
+        them: there many attempts are weighed by the known pixels, row by row (`Particles`), which is approximate."""
         condition = self.condition.rows(condition, len(image), generator)
         if self.completes_exactly(known):
             return self._attempt(image, known, condition, generator, lambda log_p: None, lambda: None)
@@ -115,9 +115,9 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
             weigh(torch.where(given, p.gather(1, level.long()[:, None])[:, 0].clamp(min=1e-300).log(), 0.0))
             return torch.where(given, level, pick(p, uniform[:, :, *place]))
 
-        return self._walk(len(image), choose, condition, select)
+        return self._decode(len(image), choose, condition, select)
 
-    def _walk(
+    def _decode(
         self,
         n: int,
         choose: Callable[[Tensor, Place], Tensor],

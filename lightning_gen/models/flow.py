@@ -56,7 +56,8 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
         return self.condition.keys
 
     def density(self, x: Tensor, condition: Batch | None = None) -> Tensor:
-        """Unit image (B, C, H, W) in [0, 1) -> (B,) nats, the log density of the level-scaled image."""
+        """Compute the density, unit image (B, C, H, W) in [0, 1) -> (B,) nats, the log density of the level-scaled
+        image."""
         z, log_det = self.bijection(x, self.condition.vector(condition))
         return gaussian_log_prob(z) + log_det - self.spec.dims * math.log(self.spec.levels)
 
@@ -83,7 +84,8 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
     def complete(
         self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None
     ) -> Tensor:
-        """By a walk in latent space (see `langevin`), the known pixels foreseen up to the width of a level, or 1/32."""
+        """Complete by steps in latent space (see `langevin`), the known pixels foreseen up to the width of a level, or
+        1/32."""
         condition, levels = self.condition.rows(condition, len(image), generator), self.spec.levels
         context = self.condition.vector(condition)
         guess = torch.randint(levels, image.shape, generator=generator, dtype=torch.uint8).to(image)

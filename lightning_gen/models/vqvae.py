@@ -90,8 +90,8 @@ class VQVAE(VariationalModule, ReconstructionModule):
         return -self._distortion(self.codebook.look_up(index), image), self._rate(index, condition)
 
     def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
-        """Eq. 3: reconstruction through the straight-through estimator, the codebook's and the encoder's way to each
-        other; and the prior's negative log-likelihood."""
+        """Compute Eq. 3: reconstruction through the straight-through estimator, the codebook's and the encoder's way to
+        each other; and the prior's negative log-likelihood."""
         z = self.encoder(to_signed(image, self.spec.levels))
         index = self.codebook(z)
         nearest = self.codebook.look_up(index)

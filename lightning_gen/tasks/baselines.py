@@ -56,15 +56,15 @@ def main(arguments: list[str]) -> None:
 
 
 def histogram_bits(train: Tensor, image: Tensor, levels: int) -> Tensor:
-    """Bits/dim of each image (B,), float64, when each pixel is coded by the frequency of its level at its place in
-    `train`, one added to every count. Both uint8 (N, C, H, W)."""
+    """Compute bits/dim of each image (B,), float64, when each pixel is coded by the frequency of its level at its place
+    in `train`, one added to every count. Both uint8 (N, C, H, W)."""
     counts = torch.stack([(train == level).sum(0) for level in range(levels)]).double() + 1  # (levels, C, H, W)
     bits = -torch.log2(counts / counts.sum(0))
     return bits.gather(0, image.long()).flatten(1).mean(1)
 
 
 def png_bits(image: Tensor) -> float:
-    """Bits/dim of all images, uint8 (N, C, H, W), one below the other in a single PNG."""
+    """Compute bits/dim of all images, uint8 (N, C, H, W), one below the other in a single PNG."""
     pixels = image.permute(0, 2, 3, 1).flatten(0, 1).squeeze(-1).numpy()
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
@@ -72,7 +72,7 @@ def png_bits(image: Tensor) -> float:
 
 
 def lzma_bits(image: Tensor) -> float:
-    """Bits/dim of all images, uint8 (N, C, H, W), in a single LZMA stream, the smallest of its settings."""
+    """Compute bits/dim of all images, uint8 (N, C, H, W), in a single LZMA stream, the smallest of its settings."""
     sizes = []
     for lc, pb in ((3, 2), (3, 0), (4, 0), (0, 0)):
         filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": lc, "lp": 0, "pb": pb}]

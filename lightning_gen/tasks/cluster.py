@@ -50,8 +50,8 @@ def main(arguments: list[str]) -> None:
 
 
 def agreement(codes: Codes, clusters: int, seed: int) -> tuple[list[tuple[str, str, tuple[float, ...]]], np.ndarray]:
-    """Normalised mutual information (0..1) and adjusted Rand index (1 at best, 0 by chance) with the labels, empty
-    where there are none; and the cluster of each code by the mixture."""
+    """Compute normalised mutual information (0..1) and adjusted Rand index (1 at best, 0 by chance) with the labels,
+    empty where there are none; and the cluster of each code by the mixture."""
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score

@@ -37,7 +37,7 @@ NOISES = {"gaussian": _gaussian, "impulse": _impulse}
 
 
 def median(image: Tensor) -> Tensor:
-    """uint8 (B, C, H, W) -> the same, the median of 3x3 pixels, edges repeated."""
+    """Filter uint8 (B, C, H, W) by the median of 3x3 pixels, edges repeated."""
     from scipy.ndimage import median_filter
 
     return torch.from_numpy(median_filter(image.numpy(), size=(1, 1, 3, 3), mode="nearest"))

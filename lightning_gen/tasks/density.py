@@ -65,7 +65,7 @@ def _bound(module: LikelihoodModule, draws: int) -> str:
 
 
 def probabilities(module: LikelihoodModule, draws: int = 1, seed: int = 0) -> Tensor:
-    """P of every image of two pixels, float64 (levels, levels), the first pixel down: the mean of `draws` of
+    """Compute P of every image of two pixels, float64 (levels, levels), the first pixel down: the mean of `draws` of
     exp(log_prob), one where it is exact. Sums to 1 for an exact likelihood, to at most 1 on average for a bound."""
     levels = torch.arange(module.spec.levels, dtype=torch.uint8)
     images = torch.cartesian_prod(levels, levels).view(-1, *module.spec.shape).to(module.device)
@@ -78,7 +78,7 @@ def probabilities(module: LikelihoodModule, draws: int = 1, seed: int = 0) -> Te
 
 
 def histogram(blocks: Iterator[Tensor], spec: ImageSpec) -> Tensor:
-    """Share of each pair of levels among images (B, ...) of two pixels, float64 (levels, levels)."""
+    """Count the share of each pair of levels among images (B, ...) of two pixels, float64 (levels, levels)."""
     counts = torch.zeros(spec.levels**2, dtype=torch.float64)
     for block in blocks:
         first, second = block.flatten(1).long().cpu().unbind(1)
@@ -92,8 +92,8 @@ def _shares(data: ImageData) -> Tensor:
 
 
 def distances(world: Tensor, model: Tensor) -> dict[str, float]:
-    """KL(world || model) in bits/dim, what the model costs above the world's entropy; and total variation of the model
-    normalised, 0 to 1. Both float64 (L, L)."""
+    """Compute KL(world || model) in bits/dim, what the model costs above the world's entropy; and total variation of
+    the model normalised, 0 to 1. Both float64 (L, L)."""
     likely = world > 0
     nats = (world[likely] * (world[likely].log() - model[likely].log())).sum()
     apart = (world - model / model.sum()).abs().sum() / 2

@@ -127,14 +127,14 @@ class _Drawn(NamedTuple):
         return _Drawn(self.z[begin:end], rows, self.generate)
 
     def images(self, move: Tensor | float = 0.0) -> Tensor:
-        """Images of the vectors, all moved by `move` (Z,), block by block."""
+        """Generate images of the vectors, all moved by `move` (Z,), block by block."""
         parts = [self.part(i, i + BLOCK) for i in range(0, len(self.z), BLOCK)]
         return torch.cat([self.generate(part.z + move, part.rows) for part in parts])
 
 
 def entrance(module: nn.Module, generate: Generate, dims: int, row: Batch | None = None) -> Tensor:
-    """The first layer with weights that a vector meets, as a matrix (F, Z): its outputs for the unit vectors, less that
-    for none.
+    """Find the first layer with weights that a vector meets, as a matrix (F, Z): its outputs for the unit vectors, less
+    that for none.
 
     Args:
         module: that holds the layers.
@@ -166,8 +166,9 @@ def entrance(module: nn.Module, generate: Generate, dims: int, row: Batch | None
 
 
 def discovered(weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The directions that the map `weight` (F, Z) stretches most: eigenvectors of its A^T A (Shen and Zhou 2021, Eq.
-    6), at most `count`, each (Z,) of length 1 with its largest component above 0; and the share of each eigenvalue."""
+    """Find the directions that the map `weight` (F, Z) stretches most: eigenvectors of its A^T A (Shen and Zhou 2021,
+    Eq. 6), at most `count`, each (Z,) of length 1 with its largest component above 0; and the share of each
+    eigenvalue."""
     values, vectors = torch.linalg.eigh((weight.T @ weight).double())
     chosen = vectors.T.flip(0)[:count]
     largest = chosen.gather(1, chosen.abs().argmax(1, keepdim=True))
@@ -175,9 +176,9 @@ def discovered(weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def fitted(z: Tensor, value: Tensor) -> tuple[Tensor, float]:
-    """The direction (Z,) along which `value` (N,) of vectors (N, Z) grows most, by least squares: of Gaussian vectors
-    this is the normal of the boundary that a logistic regression draws, up to its length (Brillinger 1982). Every
-    second vector is held back; the share of their variance that is explained is returned beside it."""
+    """Fit the direction (Z,) along which `value` (N,) of vectors (N, Z) grows most, by least squares: of Gaussian
+    vectors this is the normal of the boundary that a logistic regression draws, up to its length (Brillinger 1982).
+    Every second vector is held back; the share of their variance that is explained is returned beside it."""
     design = torch.cat([z, torch.ones(len(z), 1)], 1).double()
     value = value.double()
     weight = torch.linalg.lstsq(design[::2], value[::2, None]).solution[:, 0]

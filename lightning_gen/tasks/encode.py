@@ -59,8 +59,8 @@ def _csv(codes: Codes) -> str:
 
 
 def quality(train: Codes, held: Codes, neighbours: int) -> dict[str, tuple[int, float, float | None]]:
-    """Features -> their length, trustworthiness (Venna and Kaski 2001; 0..1) with respect to the pixels, and accuracy
-    of the neighbours' vote where there are labels (train against held)."""
+    """Judge features -> their length, trustworthiness (Venna and Kaski 2001; 0..1) with respect to the pixels, and
+    accuracy of the neighbours' vote where there are labels (train against held)."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import trustworthiness
     from sklearn.neighbors import KNeighborsClassifier

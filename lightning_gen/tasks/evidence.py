@@ -96,7 +96,7 @@ def _variables(module: StochasticLatentModule, batches: list[Batch], seed: int) 
 
 
 def alarms(facts: dict[str, Any]) -> list[str]:
-    """Plain lines where latent variables carry nothing."""
+    """Write plain lines where latent variables carry nothing."""
     lines = []
     dead = [i for i, rate in enumerate(facts["groups"]) if rate < COLLAPSED]
     if len(facts["groups"]) > 1 and dead:

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
 
 
 def plane(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The plane in which codes (N, Z) spread most: centre (Z,), axes (2, Z), deviation along each (2,). Two latent
+    """Find the plane in which codes (N, Z) spread most: centre (Z,), axes (2, Z), deviation along each (2,). Two latent
     variables are their own plane, one alone has its axis twice."""
     centre = z.mean(0)
     if z.shape[1] == 2:
@@ -70,7 +70,7 @@ def _spots(side: int) -> np.ndarray:
 
 
 def between(model: LatentModule, batch: Batch, steps: int) -> Tensor:
-    """Rows of: an image, `steps` decoded codes on the straight line to the code of another image, that image."""
+    """Make rows of: an image, `steps` decoded codes on the straight line to the code of another image, that image."""
     image, condition = batch["image"], without_image(batch)
     half = len(image) // 2
     z = model.encode(image, condition)

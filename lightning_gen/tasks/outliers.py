@@ -107,7 +107,7 @@ def _other(other: str, data: ImageData, own: list[Batch], split: str, images: in
 
 
 def scores(module: LikelihoodModule, batches: list[Batch], weights: int = 1, seed: int = 0) -> Tensor:
-    """Negative log-likelihood, or the importance-weighted bound of it, nats, float64 (N,)."""
+    """Compute the negative log-likelihood, or the importance-weighted bound of it, nats, float64 (N,)."""
     return torch.cat([-log_probs(module, batch, block, seed, weights) for block, batch in enumerate(batches)])
 
 

@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> None:
 
 
 def beside(*rows: torch.Tensor, columns: int) -> torch.Tensor:
-    """Sets of images (N, C, H, W), in stripes of `columns`: a stripe of the first, of the second ..., then the next."""
+    """Put side by side sets of images (N, C, H, W), in stripes of `columns`: a stripe of the first, of the second ...,
+    then the next."""
     stripes = zip(*(row.split(columns) for row in rows), strict=True)
     whole = [stripe for group in stripes for stripe in group if len(stripe) == columns or len(rows[0]) < columns]
     return torch.cat(whole)

@@ -132,8 +132,9 @@ def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """(N, Z) and (N, Z) -> the point at `share` of the great circle from a to b (White 2016, Eq. 1): noise between two
-    noises keeps their length, where that of the straight line's middle is one that training never showed."""
+    """Interpolate, (N, Z) and (N, Z) -> the point at `share` of the great circle from a to b (White 2016, Eq. 1): noise
+    between two noises keeps their length, where that of the straight line's middle is one that training never
+    showed."""
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
     angle = cosine.acos()[:, None]
     line = (1 - share) * a + share * b

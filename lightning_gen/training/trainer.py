@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
@@ -35,6 +36,8 @@ _MANUAL = {
     "gradient_clip_algorithm": (None, "model.training.clip, which clips by norm"),
     "accumulate_grad_batches": (1, "model.training.accumulate"),
 }
+#: what a run may compute in, with Lightning's short names
+_PRECISIONS = {"32", "32-true", "16", "16-mixed", "bf16", "bf16-mixed"}
 
 
 def check_arguments(arguments: dict[str, Any], model: LightningModule, run: Run) -> None:
@@ -53,6 +56,7 @@ def check_arguments(arguments: dict[str, Any], model: LightningModule, run: Run)
         if not model.automatic_optimization and value not in (None, absent):
             kind = type(model).__name__
             raise UserError(f"trainer.{name} is {value}: {kind} steps its own optimizers, want {advice}")
+    _check_precision(arguments)
     if arguments.get("barebones"):
         raise UserError("trainer.barebones is True: want False, a run keeps logs and checkpoints")
     if arguments.get("enable_checkpointing") is False:
@@ -65,6 +69,16 @@ def check_arguments(arguments: dict[str, Any], model: LightningModule, run: Run)
         if at_end:
             how = "is measured at the end only: want --run.evaluate_every IMAGES"
             raise UserError(f"trainer.callbacks has EarlyStopping, but {callback.monitor} {how}")
+
+
+def _check_precision(arguments: dict[str, Any]) -> None:
+    """Refuse weights that are not float32: images enter as float32, and a likelihood or a distance in fewer bits is not
+    the number that it claims to be. Mixed precision computes in 16 bits where that is safe."""
+    given = [arguments.get("precision")]
+    given += [p.precision for p in _listed(arguments.get("plugins")) if isinstance(p, Precision)]
+    for value in given:
+        if value is not None and str(value) not in _PRECISIONS:
+            raise UserError(f"trainer.precision is {value}: want 32-true, bf16-mixed or 16-mixed")
 
 
 def check_strategy(trainer: Trainer, model: LightningModule, given: Any) -> None:

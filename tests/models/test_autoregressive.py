@@ -1,4 +1,4 @@
-"""Total probability over tiny worlds; samples, completions and walks follow the stated probabilities."""
+"""Total probability over tiny worlds; samples, completions and sequential decoding follow the stated probabilities."""
 
 import itertools
 from functools import partial
@@ -101,7 +101,7 @@ def test_completion_looks_at_known_pixels_that_come_later():
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", CASES)
-def test_a_walk_states_the_probabilities_of_log_prob(name):
+def test_sequential_decoding_states_the_probabilities_of_log_prob(name):
     spec = ImageSpec(3, 4, 5, 4, classes=2)
     model = _model(spec, LogisticMixture, CASES[name], condition=Label)
     image = torch.randint(4, (3, *spec.shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

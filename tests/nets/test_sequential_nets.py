@@ -33,7 +33,7 @@ def _of_entry(parameters, i, entries):
 
 @pytest.mark.parametrize("context_dim", [0, 3])
 @pytest.mark.parametrize("name", CASES)
-def test_a_walk_is_one_pass(name, context_dim):
+def test_sequential_decoding_is_one_pass(name, context_dim):
     """Parameters, entries, and the gradients of both."""
     net, x, context = _net(name, context_dim)
     met = []

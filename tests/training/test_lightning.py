@@ -159,6 +159,12 @@ def test_a_profiler_reports(profiler, tmp_path, caplog):
         (["--trainer.enable_checkpointing=false"], "trainer.enable_checkpointing is False: want True"),
         (["--trainer.plugins=TorchCheckpointIO"], "trainer.plugins"),
         (["--trainer.barebones=true"], "trainer.barebones is True: want False"),
+        (["--trainer.precision=64-true"], "trainer.precision is 64-true: want 32-true, bf16-mixed or 16-mixed"),
+        (["--trainer.precision=64"], "trainer.precision is 64: want 32-true"),
+        (["--trainer.precision=bf16-true"], "trainer.precision is bf16-true: want 32-true"),
+        (["--trainer.precision=16-true"], "trainer.precision is 16-true: want 32-true"),
+        (["--trainer.precision=transformer-engine"], "trainer.precision is transformer-engine: want 32-true"),
+        (["--trainer.plugins=lightning.pytorch.plugins.DoublePrecision"], "trainer.precision is 64-true"),
     ],
 )
 def test_what_a_run_cannot_have_is_refused_before_anything_is_written(words, line, tmp_path, capsys):

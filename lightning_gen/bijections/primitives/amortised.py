@@ -29,7 +29,7 @@ class Amortised(nn.Module):
         self.register_parameter("weight", weight)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """x (B, ...), whose rows are counted, context (B, K) or None -> (B, out)."""
+        """Compute the parameters, x (B, ...), whose rows are counted, context (B, K) or None -> (B, out)."""
         if self.weight is None:
             return self.bias.expand(len(x), -1)
         assert context is not None

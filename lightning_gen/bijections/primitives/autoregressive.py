@@ -27,8 +27,8 @@ class SequentialNet(Protocol):
     def decode_sequentially(
         self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
     ) -> Tensor:
-        """Entry by entry, each worked out once: `choose`, called with i and the parameters of entry i, says what entry
-        i of the `rows` is, (B, 1) or (B, 1, D) -> all entries."""
+        """Decode entry by entry, each worked out once: `choose`, called with i and the parameters of entry i, says what
+        entry i of the `rows` is, (B, 1) or (B, 1, D) -> all entries."""
 
 
 @final

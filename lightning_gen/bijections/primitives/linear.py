@@ -182,13 +182,13 @@ class InvertibleConv(Bijection):
         return self.lower.tril(-1), self.upper.triu(1) + torch.diag(self.sign * self.log_scale.exp())
 
     def weight(self) -> Tensor:
-        """W (C, C)."""
+        """Compute W (C, C)."""
         lower, upper = self._factors()
         return self.permutation @ torch.addmm(upper, lower, upper)
 
     def inverse_weight(self) -> Tensor:
-        """(C, C), from two triangular systems of C columns: cheaper than those of all pixels, which a convolution then
-        does."""
+        """Compute W^-1 (C, C), from two triangular systems of C columns: cheaper than those of all pixels, which a
+        convolution then does."""
         lower, upper = self._factors()
         half = torch.linalg.solve_triangular(lower, self.permutation.mT.contiguous(), upper=False, unitriangular=True)
         return torch.linalg.solve_triangular(upper, half, upper=True)

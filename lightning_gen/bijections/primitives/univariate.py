@@ -19,11 +19,11 @@ class Univariate(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, D, ...), raw (B, P*D, ...) -> y and log dy/dx, both of the shape of x."""
+        """Map x (B, D, ...), raw (B, P*D, ...) -> y and log dy/dx, both of the shape of x."""
 
     @abstractmethod
     def inverse(self, y: Tensor, raw: Tensor) -> Tensor:
-        """y -> x."""
+        """Undo the map, y -> x."""
 
 
 @final

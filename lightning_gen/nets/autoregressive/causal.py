@@ -96,11 +96,11 @@ class CausalNet(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """All pixels at once."""
+        """Compute all pixels at once."""
 
     @abstractmethod
     def reader(self, x: Tensor, context: Tensor | None = None) -> Reader:
-        """A reader of the signed image `x`, which the caller fills in place between the calls."""
+        """Make a reader of the signed image `x`, which the caller fills in place between the calls."""
 
 
 @final

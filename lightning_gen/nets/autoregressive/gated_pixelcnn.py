@@ -53,7 +53,7 @@ class _GatedLayer(nn.Module):
         return self.dropout(_gate(vertical)), self.across(pad(h, (reach, 0)), above)
 
     def across(self, h: Tensor, above: Tensor) -> Tensor:
-        """h (B, in, R, reach + N), above (B, 2 width, R, N) -> (B, width, R, N)."""
+        """Compute the horizontal stack, h (B, in, R, reach + N), above (B, 2 width, R, N) -> (B, width, R, N)."""
         out = self.out(self.dropout(_gate(self.horizontal(h) + above)))
         return out if self.first else h[..., self.reach :] + out
 

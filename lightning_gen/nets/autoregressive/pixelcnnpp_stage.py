@@ -131,7 +131,7 @@ class StageReader:
             self.grown_u, self.grown_l = (x.new_zeros(len(x), height, width, features) for _ in range(2))
 
     def row(self, row: int, u: Tensor) -> Tensor:
-        """The vertical stream in a row, (B, W, F) -> (B, W, F)."""
+        """Compute the vertical stream in a row, (B, W, F) -> (B, W, F)."""
         past, width = [u], u.shape[1]
         for block in self.up_u:
             u = block.at(row, None, u, None)
@@ -152,7 +152,7 @@ class StageReader:
         return u
 
     def at(self, row: int, column: int, l: Tensor) -> Tensor:
-        """The horizontal stream at a pixel, (B, F) -> (B, F)."""
+        """Compute the horizontal stream at a pixel, (B, F) -> (B, F)."""
         past = [l]
         for block, u in zip(self.up_l, self.rows_up, strict=True):
             l = block.at(row, column, l, u[:, column])

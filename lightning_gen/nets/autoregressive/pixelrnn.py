@@ -17,7 +17,7 @@ __all__ = ["LSTMLayer", "LSTMReader", "PixelRNN", "lstm_cell"]
 
 
 def lstm_cell(gates: Tensor, c: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Eq. 3: gates o, f, i, g along `dim` and the cell before -> hidden and cell."""
+    """Apply Eq. 3: gates o, f, i, g along `dim` and the cell before -> hidden and cell."""
     o, f, i, g = gates.chunk(4, dim)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
@@ -28,15 +28,15 @@ class LSTMReader(ABC):
 
     @abstractmethod
     def descend(self, pixels: Tensor) -> None:
-        """A row of the image is complete, (B, W, C): go on to the next."""
+        """Go on to the next row: this one of the image is complete, (B, W, C)."""
 
     @abstractmethod
     def at(self, row: int, column: int, x: Tensor) -> Tensor:
-        """Input (B, 2 h) -> hidden (B, h) at a pixel, as often as its input changes."""
+        """Compute a pixel, input (B, 2 h) -> hidden (B, h) at a pixel, as often as its input changes."""
 
     @abstractmethod
     def state(self) -> Iterable[Tensor]:
-        """All tensors (B, ...) that hold what has been read."""
+        """Give all tensors (B, ...) that hold what has been read."""
 
 
 class LSTMLayer(nn.Module, ABC):
@@ -44,11 +44,11 @@ class LSTMLayer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, image: Tensor, context: Tensor | None) -> Tensor:
-        """All pixels at once; of the signed image itself a state may see rows above."""
+        """Compute all pixels at once; of the signed image itself a state may see rows above."""
 
     @abstractmethod
     def reader(self, x: Tensor, context: Tensor | None) -> LSTMReader:
-        """For a picture of the size of `x`."""
+        """Make a reader for a picture of the size of `x`."""
 
 
 class PixelRNN(CausalNet):

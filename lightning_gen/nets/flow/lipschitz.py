@@ -15,9 +15,9 @@ __all__ = ["LipschitzMLP", "spectral_bound"]
 
 
 def spectral_bound(weight: Tensor, squarings: int = 5) -> Tensor:
-    """At least the largest singular value of `weight` (O, I), and at most n^(1 / 2^(squarings + 2)) times that, n the
-    smaller of O and I: by the Frobenius norm of a power of W'W (Gram iteration, Delattre et al. 2023, Algorithm 1). A
-    power iteration would come from below, and promise nothing."""
+    """Bound the norm: at least the largest singular value of `weight` (O, I), and at most n^(1 / 2^(squarings + 2))
+    times that, n the smaller of O and I: by the Frobenius norm of a power of W'W (Gram iteration, Delattre et al. 2023,
+    Algorithm 1). A power iteration would come from below, and promise nothing."""
     tall = weight if len(weight) >= weight.shape[1] else weight.mT
     with torch.no_grad():
         tiny = torch.finfo(weight.dtype).tiny
@@ -68,12 +68,13 @@ class LipschitzMLP(nn.Module):
         self.share = coefficient ** (1.0 / len(linears))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        return self._walk(x, context, self._scaled())[0]
+        return self._apply_layers(x, context, self._scaled())[0]
 
     def linearised(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """g(x) (B, D), and the map of directions t (B, M, D) to their images J t, J the Jacobian dg/dx of each row."""
+        """Compute g(x) (B, D), and the map of directions t (B, M, D) to their images J t, J the Jacobian dg/dx of each
+        row."""
         weights = self._scaled()
-        g, slopes = self._walk(x, context, weights)
+        g, slopes = self._apply_layers(x, context, weights)
 
         def push(t: Tensor) -> Tensor:
             for weight, slope in zip(weights, slopes, strict=False):
@@ -85,7 +86,7 @@ class LipschitzMLP(nn.Module):
     def _scaled(self) -> list[Tensor]:
         return [w * (self.share / spectral_bound(w).clamp(min=self.share)) for w in self.weights]
 
-    def _walk(self, x: Tensor, context: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _apply_layers(self, x: Tensor, context: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """g(x), and the slope of every activation (B, width)."""
         slopes, sharpness = [], softplus(self.sharpness)
         for i, (weight, bias) in enumerate(zip(weights, self.biases, strict=True)):

@@ -69,8 +69,8 @@ class MADE(nn.Module):
     def decode_sequentially(
         self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
     ) -> Tensor:
-        """Entry by entry, each weight used once, so for the price of one pass: once entry i is known, so are the hidden
-        units that see no more.
+        """Decode entry by entry, each weight used once, so for the price of one pass: once entry i is known, so are the
+        hidden units that see no more.
 
         Args:
             rows: B.

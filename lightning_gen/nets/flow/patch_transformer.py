@@ -64,7 +64,7 @@ class PatchTransformer(nn.Module):
     def decode_sequentially(
         self, rows: int, choose: Callable[[int, Tensor], Tensor], context: Tensor | None = None
     ) -> Tensor:
-        """Patch by patch, with the keys and values of all earlier ones kept.
+        """Decode patch by patch, with the keys and values of all earlier ones kept.
 
         Args:
             rows: B.

@@ -25,7 +25,7 @@ class Norm(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The same shape."""
+        """Normalise; the shape stays."""
 
 
 @final

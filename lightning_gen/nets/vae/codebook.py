@@ -117,5 +117,5 @@ class Codebook(nn.Module):
         return distance.argmin(1).view(len(z), *z.shape[2:])
 
     def look_up(self, index: Tensor) -> Tensor:
-        """int (B, h, w) -> (B, D, h, w)."""
+        """Look vectors up, int (B, h, w) -> (B, D, h, w)."""
         return self.vectors[index.long()].movedim(-1, 1)

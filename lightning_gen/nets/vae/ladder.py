@@ -40,8 +40,8 @@ class _Layer(nn.Module):
         return mean, _bounded(log_scale), h + aside
 
     def infer(self, h: Tensor, features: Tensor, spread: float) -> tuple[Tensor, Tensor]:
-        """h and the features of the image (B, width, H, W) -> h below this layer, log q(z|x) - log p(z) (B,) nats; z
-        is `spread` deviations wide around the posterior's mean, 1 for a draw."""
+        """Infer z: h and the features of the image (B, width, H, W) -> h below this layer, log q(z|x) - log p(z) (B,)
+        nats; z is `spread` deviations wide around the posterior's mean, 1 for a draw."""
         mean, log_scale, rest = self._prior(h)
         own, own_log_scale = self.posterior(torch.cat([h, features], 1)).chunk(2, 1)
         # relative to the prior: where the image says nothing, posterior and prior are one
@@ -121,8 +121,8 @@ class Ladder(nn.Module):
         return self.head(interpolate(h, self.full) if tuple(h.shape[2:]) != self.full else h)
 
     def forward(self, x: Tensor, spread: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Signed image (B, C, H, W) -> parameters (B, out, H, W), log q(z|x) - log p(z) (B, layers) nats, top first;
-        of z = posterior's mean + `spread` * deviation * noise."""
+        """Infer all layers: signed image (B, C, H, W) -> parameters (B, out, H, W), log q(z|x) - log p(z) (B, layers)
+        nats, top first; of z = posterior's mean + `spread` * deviation * noise."""
         features = self._features(x)
         h, kl = self.top.expand(len(x), -1, -1, -1), []
         for i, layer in enumerate(self.down):

@@ -42,11 +42,11 @@ class Coder(ABC):
 
     @abstractmethod
     def encode(self, batch: Batch) -> tuple[bytes, float]:
-        """Images uint8 (N, C, H, W) -> code words, and what the model says that they cost, in nats."""
+        """Encode images uint8 (N, C, H, W) -> code words, and what the model says that they cost, in nats."""
 
     @abstractmethod
     def decode(self, words: bytes, count: int) -> Tensor:
-        """-> `count` images, uint8 (count, C, H, W).
+        """Decode `count` images, uint8 (count, C, H, W).
 
         Raises:
             ValueError, AssertionError: words that make no images.
@@ -54,7 +54,7 @@ class Coder(ABC):
 
 
 def coder_of(module: ImageModule, name: str) -> Coder:
-    """The way this model can code.
+    """Find the way this model can code.
 
     Args:
         module: in eval mode, on the CPU.

@@ -28,7 +28,7 @@ class Codes:
 
 @torch.no_grad()
 def codes_of(module: LatentModule, data: ImageData, split: Split, images: int | None = None) -> Codes:
-    """The first `images` of `split`, all where None."""
+    """Encode the first `images` of `split`, all where None."""
     z, label, pixels = [], [], []
     for batch in data.batches(split, 256, 0, images):
         z.append(module.encode(batch["image"], without_image(batch)).flatten(1))

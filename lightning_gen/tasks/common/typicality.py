@@ -18,7 +18,8 @@ __all__ = ["code_lengths", "statistics"]
 
 
 def code_lengths(image: Tensor) -> Tensor:
-    """uint8 (B, C, H, W) -> nats of each image as a file of its own, headers included, float64 (B,)."""
+    """Measure code lengths, uint8 (B, C, H, W) -> nats of each image as a file of its own, headers included, float64
+    (B,)."""
     return torch.tensor([math.log(2.0) * 8 * _bytes(picture) for picture in image], dtype=torch.float64)
 
 
@@ -30,7 +31,7 @@ def _bytes(picture: Tensor) -> int:
 
 
 def statistics(nats: Tensor, image: Tensor, typical: float, background: Tensor | None = None) -> dict[str, Tensor]:
-    """The scores of images.
+    """Compute the scores of images.
 
     Args:
         nats: negative log-likelihood of each, float64 (B,).

@@ -16,7 +16,7 @@ Generate = Callable[[Tensor, Batch | None], Tensor]
 
 
 def generate_function(module: GenerativeModule) -> Generate:
-    """What makes images of vectors; raises where the model's images come from none."""
+    """Find what makes images of vectors; raises where the model's images come from none."""
     if isinstance(module, NoiseModule):
         return module.generate
     if isinstance(module, StochasticLatentModule):
@@ -33,7 +33,7 @@ def check_labels(module: GenerativeModule, labels: Sequence[int]) -> None:
 
 
 def condition_rows(module: GenerativeModule, n: int, given: Batch | None, generator: Generator) -> Batch | None:
-    """The condition of n images: what was given, else as the model draws it; raises where it draws none."""
+    """Choose the condition of n images: what was given, else as the model draws it; raises where it draws none."""
     if given is not None:
         return given
     if isinstance(module, NoiseModule):
@@ -51,7 +51,8 @@ def draw_vectors(
     temperature: float = 1.0,
     bound: float = float("inf"),
 ) -> Tensor:
-    """(n, Z) as `GenerativeModule.sample` would draw them for these n rows of the condition; noise within `bound`."""
+    """Draw (n, Z) as `GenerativeModule.sample` would draw them for these n rows of the condition; noise within
+    `bound`."""
     if isinstance(module, StochasticLatentModule):
         return module.draw_prior(n, condition, temperature, generator)
     assert isinstance(module, NoiseModule)
@@ -59,8 +60,8 @@ def draw_vectors(
 
 
 def truncated_normal(n: int, dims: int, bound: float, generator: Generator) -> Tensor:
-    """float32 (n, dims), standard normal given that no component is larger than `bound` in size: what redrawing the
-    larger ones gives (Brock et al. 2019, Section 3.1), here by the inverse of the distribution function."""
+    """Draw float32 (n, dims), standard normal given that no component is larger than `bound` in size: what redrawing
+    the larger ones gives (Brock et al. 2019, Section 3.1), here by the inverse of the distribution function."""
     below = torch.special.ndtr(torch.tensor(-bound, dtype=torch.float64))
     uniform = torch.rand(n, dims, generator=generator, dtype=torch.float64)
     inside = below + (1 - 2 * below) * uniform.clamp(1e-12, 1 - 1e-12)
