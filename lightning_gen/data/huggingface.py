@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
@@ -18,7 +19,7 @@ from lightning_gen.data.rows import Column
 from lightning_gen.data.sources import Joined, Source
 from lightning_gen.errors import UserError
 
-__all__ = ["HubSet"]
+__all__ = ["Columns", "HubSet", "Splits"]
 
 #: bytes that are read for the fingerprint, at most about this many
 _READ_AT_MOST = 4 << 30
@@ -40,12 +41,45 @@ class _HubSource(Source):
     def read(self, index: int) -> bytes:
         picture = self.rows[index][self.column]
         if picture is None:
-            raise UserError(f"data.image_column {self.column} has no picture in row {index}: want one in each row")
+            raise UserError(f"data.columns.image {self.column} has no picture in row {index}: want one in each row")
         return picture["bytes"] if picture["bytes"] is not None else Path(picture["path"]).read_bytes()
 
     def marks(self) -> Iterator[str]:
         step = 1 + (self.rows.data.nbytes or 0) // _READ_AT_MOST  # of a large set, every few pictures
         return (f"{zlib.crc32(self.read(i)):08x}" if i % step == 0 else "" for i in range(len(self.names)))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns of a set.
+
+    Args:
+        image: of the pictures.
+        label: of the classes, a class label (None: no labels).
+        text: of the captions (None: no captions).
+    """
+
+    image: str = "image"
+    label: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Names of the splits of a set.
+
+    Args:
+        train: of the training split.
+        val: of the validation split (None: cut from train).
+        test: of the test split (None: cut from train).
+    """
+
+    train: str = "train"
+    val: str | None = None
+    test: str | None = None
+
+
+_COLUMNS, _SPLITS = Columns(), Splits()
 
 
 @final
@@ -56,12 +90,8 @@ class HubSet(FileImages):
         path: a set of the hub, such as ``ylecun/mnist``, or a local folder of parquet files or pictures.
         configuration: of the set, where it has several (None: its default).
         revision: commit or tag of the set on the hub: without one, numbers change when the set does.
-        image_column: of the pictures.
-        label_column: of the classes, a class label (None: no labels).
-        text_column: of the captions (None: no captions).
-        train_split: name of the training split.
-        val_split: name of the validation split (None: cut from train).
-        test_split: name of the test split (None: cut from train).
+        columns: their names.
+        splits: their names.
         size: height and width of the images, see `Frame`, as `channels` and `crop`.
         channels: 1 grey, 3 RGB, None as the first picture.
         crop: side of the square that is cut from the middle before resizing (None: not).
@@ -75,12 +105,8 @@ class HubSet(FileImages):
         path: str,
         configuration: str | None = None,
         revision: str | None = None,
-        image_column: str = "image",
-        label_column: str | None = None,
-        text_column: str | None = None,
-        train_split: str = "train",
-        val_split: str | None = None,
-        test_split: str | None = None,
+        columns: Columns = _COLUMNS,
+        splits: Splits = _SPLITS,
         size: int | None = None,
         channels: Literal[1, 3] | None = None,
         crop: int | None = None,
@@ -96,8 +122,8 @@ class HubSet(FileImages):
         check_share(share)
         super().__init__(Frame(size, channels, crop), levels, memory, threads, batch_size, seed, augment, on_device)
         self.path, self.configuration, self.revision, self.share = path, configuration, revision, share
-        self.image_column, self.label_column, self.text_column = image_column, label_column, text_column
-        asked: dict[Split, str | None] = {"train": train_split, "val": val_split, "test": test_split}
+        self.columns = columns
+        asked: dict[Split, str | None] = {"train": splits.train, "val": splits.val, "test": splits.test}
         self.split_names: dict[Split, str] = {split: name for split, name in asked.items() if name is not None}
         assert self._parts  # loads the set: a wrong name is refused at once
 
@@ -107,13 +133,13 @@ class HubSet(FileImages):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        if self.label_column is None:
+        if self.columns.label is None:
             return ()
-        return tuple(self._parts["train"].features[self.label_column].names)
+        return tuple(self._parts["train"].features[self.columns.label].names)
 
     @property
     def captioned(self) -> bool:
-        return self.text_column is not None
+        return self.columns.text is not None
 
     @cached_property
     def _parts(self) -> dict[Split, Any]:
@@ -129,14 +155,14 @@ class HubSet(FileImages):
         parts = {split: whole[name] for split, name in self.split_names.items()}
         self._check_columns(parts["train"], datasets)
         return {
-            split: part.cast_column(self.image_column, datasets.Image(decode=False)) for split, part in parts.items()
+            split: part.cast_column(self.columns.image, datasets.Image(decode=False)) for split, part in parts.items()
         }
 
     def _check_columns(self, part: Any, datasets: Any) -> None:
         kinds = {
-            self.image_column: datasets.Image,
-            self.label_column: datasets.ClassLabel,
-            self.text_column: datasets.Value,
+            self.columns.image: datasets.Image,
+            self.columns.label: datasets.ClassLabel,
+            self.columns.text: datasets.Value,
         }
         for column, kind in kinds.items():
             if column is not None and not isinstance(part.features.get(column), kind):
@@ -146,13 +172,13 @@ class HubSet(FileImages):
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        sources: dict[Split, Source] = {s: _HubSource(part, self.image_column) for s, part in self._parts.items()}
+        sources: dict[Split, Source] = {s: _HubSource(part, self.columns.image) for s, part in self._parts.items()}
         names: dict[Split, list[str]] = {split: list(source.names) for split, source in sources.items()}
         columns: dict[str, Column] = {}
-        if self.label_column is not None:
-            columns["label"] = torch.tensor(self._values(self.label_column))
-        if self.text_column is not None:
-            columns["text"] = [str(text) for text in self._values(self.text_column)]
+        if self.columns.label is not None:
+            columns["label"] = torch.tensor(self._values(self.columns.label))
+        if self.columns.text is not None:
+            columns["text"] = [str(text) for text in self._values(self.columns.text)]
         return Catalogue(Joined(sources), columns, held_out(names, self.share, 0))
 
     def _values(self, column: str) -> list[Any]:

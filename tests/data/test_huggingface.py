@@ -8,8 +8,10 @@ import torch
 from picture_files import write_pictures
 from PIL import Image
 
-from lightning_gen.data.huggingface import HubSet
+from lightning_gen.data.huggingface import Columns, HubSet, Splits
 from lightning_gen.errors import UserError
+
+NAMED = {"columns": Columns(label="label", text="caption"), "splits": Splits(test="test")}
 
 
 @pytest.fixture
@@ -41,7 +43,11 @@ def hub(tmp_path, monkeypatch):
 @pytest.mark.parametrize("memory", [0, 64])
 def test_pictures_labels_and_captions_are_those_of_the_set(hub, memory):
     data = HubSet(
-        str(hub / "set"), label_column="label", text_column="caption", test_split="test", share=0.2, memory=memory
+        str(hub / "set"),
+        columns=Columns(label="label", text="caption"),
+        splits=Splits(test="test"),
+        share=0.2,
+        memory=memory,
     )
     assert [data.size(split) for split in ("train", "val", "test")] == [8, 2, 4]
     assert data.class_names == ("cat", "dog")
@@ -57,7 +63,11 @@ def test_pictures_labels_and_captions_are_those_of_the_set(hub, memory):
     assert (
         data.fingerprint
         == HubSet(
-            str(hub / "set"), label_column="label", text_column="caption", test_split="test", share=0.2, seed=3
+            str(hub / "set"),
+            columns=Columns(label="label", text="caption"),
+            splits=Splits(test="test"),
+            share=0.2,
+            seed=3,
         ).fingerprint
     )
 
@@ -65,9 +75,9 @@ def test_pictures_labels_and_captions_are_those_of_the_set(hub, memory):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"train_split": "training"}, r"has no split training: want one of train, test"),
-        ({"image_column": "picture"}, r"has no Image column picture: want one of image"),
-        ({"label_column": "caption"}, r"has no ClassLabel column caption: want one of label"),
+        ({"splits": Splits("training")}, r"has no split training: want one of train, test"),
+        ({"columns": Columns("picture")}, r"has no Image column picture: want one of image"),
+        ({"columns": Columns(label="caption")}, r"has no ClassLabel column caption: want one of label"),
         ({"share": 0.0}, r"data.share is 0.0: want above 0"),
     ],
 )
