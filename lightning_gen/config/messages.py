@@ -46,32 +46,36 @@ def plain_line(report: str) -> str:
         return _unknown(where, unknown[1], owners[-1] if owners else "")
     stray = re.search(r"unrecognized arguments: (\S+)", report)
     if stray:
-        return f"{stray[1]} stands alone: want --key value"
+        return f"{_short(stray[1])} stands alone: want --key value"
     config = re.search(r'Parser key "config": (?:Path is not a file|File does not exist): \'([^\']*)\'', report)
     if config:
-        return f"config is {config[1]}: want a YAML file"
+        return f"config is {_short(config[1])}: want a YAML file"
     absent = re.search(r"(?:module '([\w.]+)' has no attribute|No module named) '([\w.]+)'", report)
     if absent:
         return f"{where}.class_path is {'.'.join(filter(None, absent.groups()))}: want the path of a class that exists"
     path = re.search(r"Expected a dot import path string: (\S+)\s+- Expected a <class 'NoneType'>", report)
     if path:
-        return f"{where}.class_path is {path[1]}: want the path of a class, such as lightning_gen.data.digits.Digits"
+        return f"{where}.class_path is {_short(path[1])}: want the path of a class, such as lightning_gen.data.digits.Digits"
     wrong = re.search(r"Expected an? <class '([\w.]+)'>\. Got value: ([^\n]*)", report) or re.search(
         r"Expected an? <class '([\w.]+)'>[^$]*?Given value: ((?!NestedArg|\{)[^\n]*?)(?:\. Got value.*)?$", report, re.M
     )
     if wrong and wrong[1] != "NoneType":
-        return f"{where} is {wrong[2]}: want {wrong[1]}"
+        return f"{where} is {_short(wrong[2])}: want {wrong[1]}"
     missing = re.search(r"the following arguments are required: ([^\n]+)", report)
     if missing:
         return f"{where or 'configuration'} lacks {missing[1]}: want a value for each"
     refused = re.search(r"NestedArg\(key='([\w.]+)', val='([^']*)'\)", report)
     if refused:
-        return f"{where}.init_args.{refused[1]} cannot be set to {refused[2]}: want an argument that is not linked"
+        return f"{where}.init_args.{refused[1]} cannot be set to {_short(refused[2])}: want an argument that is not linked"
     given = re.search(r"^\s*Given value: ([^\n]+)$", report, re.M)
     if where and given:
-        return f"{where} is {given[1][:80]}: want another value"
+        return f"{where} is {_short(given[1])}: want another value"
     lines = [line.strip(" -") for line in report.splitlines() if line.strip(" -")]
     return f"{lines[0][:300]} {lines[-1][:300] if len(lines) > 1 else ''}".strip() if lines else "configuration"
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 80 else f"{value[:77]}..."
 
 
 def _unknown(where: str, name: str, owner: str) -> str:
