@@ -55,7 +55,7 @@ def plain_line(report: str) -> str:
         return f"{where}.class_path is {'.'.join(filter(None, absent.groups()))}: want the path of a class that exists"
     path = re.search(r"Expected a dot import path string: (\S+)\s+- Expected a <class 'NoneType'>", report)
     if path:
-        return f"{where}.class_path is {_short(path[1])}: want the path of a class, such as lightning_gen.data.digits.Digits"
+        return f"{where}.class_path is {_short(path[1])}: want the path of a class, such as package.module.Class"
     wrong = re.search(r"Expected an? <class '([\w.]+)'>\. Got value: ([^\n]*)", report) or re.search(
         r"Expected an? <class '([\w.]+)'>[^$]*?Given value: ((?!NestedArg|\{)[^\n]*?)(?:\. Got value.*)?$", report, re.M
     )
@@ -66,7 +66,7 @@ def plain_line(report: str) -> str:
         return f"{where or 'configuration'} lacks {missing[1]}: want a value for each"
     refused = re.search(r"NestedArg\(key='([\w.]+)', val='([^']*)'\)", report)
     if refused:
-        return f"{where}.init_args.{refused[1]} cannot be set to {_short(refused[2])}: want an argument that is not linked"
+        return f"{where}.init_args.{refused[1]} cannot be set to {_short(refused[2])}: want one that is not linked"
     given = re.search(r"^\s*Given value: ([^\n]+)$", report, re.M)
     if where and given:
         return f"{where} is {_short(given[1])}: want another value"
