@@ -1,13 +1,13 @@
 """Autoregressive maps over the patches of an image (Zhai et al. 2025, TarFlow)."""
 
 from collections.abc import Callable
-from typing import cast, final
+from typing import final
 
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from lightning_gen.bijections.base import Bijection, Compose, layer_range
-from lightning_gen.bijections.primitives.autoregressive import Reverse, SequentialNet
+from lightning_gen.bijections.primitives.autoregressive import Reverse, sequential
 from lightning_gen.bijections.primitives.elementwise import Logit
 from lightning_gen.bijections.primitives.multiscale import Flatten
 from lightning_gen.bijections.primitives.univariate import Affine, Univariate
@@ -58,7 +58,7 @@ class AutoregressivePatches(Bijection):
 
     def __init__(self, net: nn.Module, univariate: Univariate) -> None:
         super().__init__()
-        self.net, self.univariate = cast(SequentialNet, net), univariate
+        self.net, self.univariate = sequential(net), univariate
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_det = self.univariate(x.mT, self.net(x, context).to(x.dtype).mT)

@@ -8,6 +8,7 @@ import enum
 import inspect
 import types
 import typing
+from abc import ABC
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -216,7 +217,7 @@ def _named(wanted: tuple[type, ...], value: Any, where: Where) -> tuple[type, di
     if not isinstance(value, dict):
         raise Misfit(f"a class, {names}")
     if "class_path" not in value:  # the arguments of the very class that is wanted
-        if len(wanted) > 1 or inspect.isabstract(wanted[0]) or set(value) & _SPEC:
+        if len(wanted) > 1 or _is_abstract(wanted[0]) or set(value) & _SPEC:
             raise Misfit(f"a class_path, of {names}")
         return wanted[0], value, where
     if stray := set(value) - _SPEC:
@@ -241,9 +242,13 @@ def _class_of(wanted: tuple[Any, ...], path: Any, where: Where) -> type:
     bases = tuple(base for base in wanted if isinstance(base, type))
     if bases and not issubclass(kind, bases):
         raise place.wrong(path, f"a subclass of {' or '.join(base.__name__ for base in bases)}")
-    if inspect.isabstract(kind):
+    if _is_abstract(kind):
         raise place.wrong(path, f"a subclass of {kind.__name__} that is not abstract")
     return kind
+
+
+def _is_abstract(kind: type) -> bool:
+    return inspect.isabstract(kind) or ABC in kind.__bases__
 
 
 def _by_name(path: Any, wanted: tuple[Any, ...]) -> Any:

@@ -6,17 +6,19 @@ autoregressive flow (Papamakarios et al. 2017, Section 3). The other direction g
 """
 
 from collections.abc import Callable
-from typing import Protocol, cast, final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection
 from lightning_gen.bijections.primitives.univariate import Univariate
+from lightning_gen.errors import UserError
 
-__all__ = ["Inverted", "MaskedAutoregressive", "Reverse", "SequentialNet"]
+__all__ = ["Inverted", "MaskedAutoregressive", "Reverse", "SequentialNet", "sequential"]
 
 
+@runtime_checkable
 class SequentialNet(Protocol):
     """What decides an autoregressive map: parameters of entry i are a function of the entries before it and a context.
     An entry is a number, x (B, D), or a vector, x (B, N, D)."""
@@ -29,6 +31,13 @@ class SequentialNet(Protocol):
     ) -> Tensor:
         """Decode entry by entry, each worked out once: `choose`, called with i and the parameters of entry i, says what
         entry i of the `rows` is, (B, 1) or (B, 1, D) -> all entries."""
+
+
+def sequential(net: nn.Module) -> SequentialNet:
+    """The net, as a `SequentialNet`; raises `UserError` where it is none."""
+    if not isinstance(net, SequentialNet):
+        raise UserError(f"net is {type(net).__name__}: want one whose entries depend on those before, such as MADE")
+    return net
 
 
 @final
@@ -45,7 +54,7 @@ class MaskedAutoregressive(Bijection):
     def __init__(self, dim: int, net: Callable[[int, int], nn.Module], univariate: Univariate) -> None:
         super().__init__()
         self.univariate = univariate
-        self.net = cast(SequentialNet, net(dim, univariate.parameters_per_element * dim))
+        self.net = sequential(net(dim, univariate.parameters_per_element * dim))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         z, log_det = self.univariate(x, self.net(x, context).to(x.dtype))
