@@ -37,7 +37,7 @@ _building: ContextVar[bool] = ContextVar("building", default=False)
 
 
 #: what the library raises for values that no one has thought of
-_ODD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_ODD = (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError)
 
 
 class _Passing(BaseException):
