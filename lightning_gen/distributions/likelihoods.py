@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy, logsigmoid
 
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, to_signed
+from lightning_gen.precision import at_least_float32
 
 __all__ = ["Bernoulli", "Categorical", "DiscretizedGaussian", "Likelihood", "LogisticMixture", "pick"]
 
@@ -113,7 +114,8 @@ class Categorical(Likelihood):
         return (self.spec.levels,) * self.spec.channels
 
     def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
-        logits = raw.unflatten(1, (self.spec.channels, self.spec.levels)).transpose(1, 2)  # (B, levels, C, H, W)
+        shape = (self.spec.channels, self.spec.levels)
+        logits = at_least_float32(raw).unflatten(1, shape).transpose(1, 2)  # (B, levels, C, H, W)
         return -cross_entropy(logits, image.long(), reduction="none").sum(1)
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
@@ -138,7 +140,7 @@ class Bernoulli(Likelihood):
         return (1,) * self.spec.channels
 
     def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
-        return logsigmoid(raw * to_signed(image, 2)).sum(1)
+        return logsigmoid(at_least_float32(raw) * to_signed(image, 2)).sum(1)
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
         logit = raw[:, channel : channel + 1].double()
@@ -200,6 +202,7 @@ class DiscretizedGaussian(_Binned):
         return (2,) * self.spec.channels
 
     def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
+        raw = at_least_float32(raw)
         return self._log_bins(image.to(raw.dtype), raw[:, 0::2], raw[:, 1::2]).sum(1)
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
@@ -250,7 +253,7 @@ class LogisticMixture(_Binned):
         return tuple(self.mixtures * (3 if c == 0 else 2 + c) for c in range(self.spec.channels))
 
     def log_prob(self, raw: Tensor, image: Tensor) -> Tensor:
-        return self._joint(raw, image, self.spec.channels).logsumexp(1)
+        return self._joint(at_least_float32(raw), image, self.spec.channels).logsumexp(1)
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
         raw = raw.double()

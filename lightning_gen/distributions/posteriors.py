@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.bijections.base import Bijection
+from lightning_gen.precision import at_least_float32
 
 __all__ = ["FlowPosterior", "GaussianPosterior", "Posterior", "gaussian_log_prob"]
 
@@ -44,7 +45,7 @@ class GaussianPosterior(Posterior):
 
     def gaussian(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Compute mean and log-scale, both (B, Z)."""
-        mean, log_scale = self.head(features).chunk(2, 1)
+        mean, log_scale = at_least_float32(self.head(features)).chunk(2, 1)
         return mean, log_scale.clamp(-7.0, 3.0)
 
     def rsample(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec, halvings
 from lightning_gen.nets.vae.convolutional import ResidualBlock
+from lightning_gen.precision import at_least_float32
 
 __all__ = ["Ladder"]
 
@@ -37,13 +38,13 @@ class _Layer(nn.Module):
 
     def _prior(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, log_scale, aside = self.prior(h).split([self.channels, self.channels, h.shape[1]], 1)
-        return mean, _bounded(log_scale), h + aside
+        return at_least_float32(mean), _bounded(at_least_float32(log_scale)), h + aside
 
     def infer(self, h: Tensor, features: Tensor, spread: float) -> tuple[Tensor, Tensor]:
         """Infer z: h and the features of the image (B, width, H, W) -> h below this layer, log q(z|x) - log p(z) (B,)
         nats; z is `spread` deviations wide around the posterior's mean, 1 for a draw."""
         mean, log_scale, rest = self._prior(h)
-        own, own_log_scale = self.posterior(torch.cat([h, features], 1)).chunk(2, 1)
+        own, own_log_scale = at_least_float32(self.posterior(torch.cat([h, features], 1))).chunk(2, 1)
         # relative to the prior: where the image says nothing, posterior and prior are one
         own, own_log_scale = mean + own, log_scale + _bounded(own_log_scale)
         noise = spread * torch.randn_like(mean)
