@@ -28,12 +28,13 @@ __all__ = ["AdversarialModule"]
 
 
 class AdversarialModule(ImageModule):
-    """How one trains against an opponent, not what one can do (Goodfellow et al. 2014, Algorithm 1): a model adds
-    `GenerativeModule`, `TranslationModule` or another capability.
+    """Train two players against each other (Goodfellow et al. 2014, Algorithm 1). What a model can do comes from a
+    second base class: `GenerativeModule`, `TranslationModule` or another capability.
 
     A subclass sets `generator` and `discriminator`, each one network or a `torch.nn.ModuleDict` of several. It says how
     fakes are made, and names the losses of both players. Everything that Lightning leaves to manual optimisation is
-    owned here: who moves, the frozen opponent, phases, clipping, accumulation, the schedule, shared fakes, and the
+    done here: the order of the players, the frozen opponent, phases, clipping, accumulation, the schedule, shared
+        fakes, and the
     average of gradients over processes.
 
     State that must survive a resume belongs into the module's own state (`torch.nn.Module.get_extra_state` or buffers),
@@ -46,7 +47,7 @@ class AdversarialModule(ImageModule):
 
     generator: nn.Module
     discriminator: nn.Module
-    #: who moves first in a batch
+    #: which player learns first in a batch
     order: ClassVar[tuple[PlayerName, PlayerName]] = ("discriminator", "generator")
     #: every loss that the generator may have, with the algorithm's own weight
     generator_weights: ClassVar[Mapping[str, float]] = {"adversarial": 1.0}
@@ -62,35 +63,38 @@ class AdversarialModule(ImageModule):
         self.steps_made: dict[PlayerName, int] = {"generator": 0, "discriminator": 0}
         #: each loss of the latest batch, scalars without a gradient: ``loss_d``, ``loss_g``, and their named parts
         self.latest_losses: dict[str, Tensor] = {}
-        #: logits of the latest batch by name, of any shape: ``real``, ``fake``; higher for images that look real
+        #: logits of the latest batch by name, of any shape: ``real``, ``fake``; higher for real images
         self.latest_logits: dict[str, Tensor] = {}
         self._shared_fakes: Any = None
 
     @abstractmethod
     def make_fakes(self, batch: Batch) -> Any:
-        """What the generator makes for a batch, with its graph."""
+        """Return what the generator makes for a batch, with its autograd graph."""
 
     @abstractmethod
     def discriminator_losses(self, batch: Batch) -> Losses:
-        """Scalars that the discriminator minimises, by name; the generator is frozen while they are computed. Fakes are
+        """Return the scalars that the discriminator minimises, by name; the generator is frozen while they are
+        computed. Fakes are
         from `fakes`, and must be detached."""
 
     @abstractmethod
     def generator_losses(self, batch: Batch) -> Losses:
-        """Scalars that the generator minimises, by name, all named in `generator_weights`; the discriminator is frozen
+        """Return the scalars that the generator minimises, by name, all named in `generator_weights`; the discriminator
+        is frozen
         while they are computed."""
 
     def regularization(self, player: PlayerName, batch: Batch) -> Losses:
-        """Scalars that `player` minimises in an optimizer step of their own after its main one (Karras et al. 2020,
+        """Return the scalars that `player` minimises in an optimizer step of their own after its main one (Karras et
+        al. 2020,
         Appendix B); empty where none is due. `steps_made` already counts the main step."""
         return {}
 
     def after_batch(self, batch: Batch) -> None:
-        """Called once after all moves of a batch, in Python also where they were replayed: the place of what counts or
-        decides, such as an augmentation that follows overfitting."""
+        """React to a batch, once after all its steps, also where they were replayed: for what counts or decides in
+        Python, such as adaptive augmentation."""
 
     def after_step(self, player: PlayerName) -> None:
-        """Called after each optimizer step of `player`: the place of weight clipping."""
+        """React to each optimizer step of `player`, such as by weight clipping."""
 
     @final
     def fakes(self, batch: Batch) -> Any:
@@ -105,7 +109,7 @@ class AdversarialModule(ImageModule):
 
     @property
     def phase(self) -> Phase:
-        """The phase that the present batch belongs to."""
+        """Return the phase of the present batch."""
         return self.training_plan.phase(self.images_seen)
 
     @property
@@ -123,7 +127,8 @@ class AdversarialModule(ImageModule):
 
     @property
     def steps(self) -> int:
-        """Batches: Lightning counts an optimizer step of each player, of which a batch may have none or several."""
+        """Return the number of batches: Lightning counts an optimizer step of each player, of which a batch may have
+        none or several."""
         return self.batches_seen
 
     @property
@@ -150,11 +155,11 @@ class AdversarialModule(ImageModule):
         self.count(batch)
 
     def _play(self, batch: Batch, moves: Moves, phase: Phase) -> None:
-        """All moves of a batch: the part of a step that runs on the device."""
+        """Run all steps of a batch: the part of a training step that runs on the device."""
         self._shared_fakes = self.make_fakes(batch) if moves["generator"] and self.training_plan.share_fakes else None
         for player in self.order:
             for step in range(moves[player]):
-                if step:  # the generator has moved: what it made before is stale
+                if step:  # the generator has changed: its earlier fakes are stale
                     self._shared_fakes = None
                 self._learn(player, batch, phase)
         self._shared_fakes = None
@@ -164,17 +169,17 @@ class AdversarialModule(ImageModule):
         for player, steps in moves.items():
             self.steps_made[player] += steps
             for optimizer in self.optimizers_of(player):
-                for _ in range(steps):  # without gradients it moves no weight; Lightning counts it and calls its hooks
+                for _ in range(steps):  # without gradients it changes no weight, but Lightning counts it
                     optimizer.step()
 
     def _generator_moves(self, phase: Phase) -> int:
-        """Steps of the generator in this batch: it learns on the last of every `discriminator_steps` steps of its
+        """Count the generator's steps in this batch: it learns on the last of every `discriminator_steps` steps of its
         opponent, on all batches of an accumulation."""
         every = max(1, phase.discriminator_steps)
         return phase.generator_steps if self.steps_made["discriminator"] % every == every - 1 else 0
 
     def _learn(self, player: PlayerName, batch: Batch, phase: Phase) -> None:
-        """One main step of `player`, and one for its regularization where that is due."""
+        """Make one main step of `player`, and one for its regularization where that is due."""
         opponent = self.generator if player == "discriminator" else self.discriminator
         weights: Mapping[str, float] = self.discriminator_weights
         if player == "generator":
@@ -214,13 +219,13 @@ class AdversarialModule(ImageModule):
         torch.clear_autocast_cache()  # it may hold 16-bit copies of the weights before the step
 
     def optimizers_of(self, player: PlayerName) -> list[Any]:
-        """The optimizers of `player`, in the order of its networks."""
+        """Return the optimizers of `player`, in the order of its networks."""
         split = self._optimizer_count("generator")
         found: list[Any] = self.optimizers()  # type: ignore[attr-defined,assignment]
         return found[:split] if player == "generator" else found[split:]
 
     def player_of(self, optimizer: Optimizer) -> PlayerName:
-        """Whose optimizer this is, as Lightning's hooks give it."""
+        """Return the player whose optimizer this is, as Lightning's hooks give it."""
         index = next(i for i, own in enumerate(self.trainer.optimizers) if own is optimizer)
         return "generator" if index < self._optimizer_count("generator") else "discriminator"
 

@@ -93,7 +93,7 @@ class AdversarialTraining:
             )
 
     def phase(self, images_seen: int) -> Phase:
-        """The phase that a batch belongs to which begins after `images_seen` training images."""
+        """Return the phase of the batch that begins after `images_seen` training images."""
         if not self.phases:
             return Phase(0, self.discriminator_steps, self.generator_steps)
         end = 0
@@ -137,7 +137,7 @@ def weighted_sum(losses: Losses, weights: Mapping[str, float]) -> tuple[Tensor, 
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Inside, gradients flow through `network` to its input, but not into its weights."""
+    """Inside, let gradients flow through `network` to its input, but not into its weights."""
     learning = [p for p in network.parameters() if p.requires_grad]
     for p in learning:
         p.requires_grad_(False)

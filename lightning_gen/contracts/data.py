@@ -46,13 +46,14 @@ class ImageData(LightningDataModule, ABC):
 
     @property
     def paired(self) -> bool:
-        """Whether ``image`` is the true counterpart of ``source``, row by row: only then can outputs be held against
+        """Whether ``image`` is the true counterpart of ``source``, row by row: only then can outputs be compared with
         targets pixel by pixel."""
         return self.spec.source is not None
 
     @property
     def modes(self) -> tuple[Tensor, float] | None:
-        """Where the set is a mixture known beforehand: signed centres, float (K, C, H, W), and the Euclidean distance
+        """Modes of a set that is a mixture known beforehand: signed centres, float (K, C, H, W), and the Euclidean
+        distance
         from its centre within which an image belongs to a mode; None for any other set."""
         return None
 
@@ -64,8 +65,8 @@ class ImageData(LightningDataModule, ABC):
 
     @abstractmethod
     def size(self, split: Split) -> int:
-        """Number of images of `split`."""
+        """Return the number of images of `split`."""
 
     @abstractmethod
     def batches(self, split: Split, batch_size: int, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
-        """Images `start` to `stop` of `split`, in their fixed order, without augmentation, as CPU batches."""
+        """Yield images `start` to `stop` of `split`, in their fixed order, without augmentation, as CPU batches."""

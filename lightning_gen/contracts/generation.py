@@ -82,7 +82,7 @@ class SequentialModule(ABC):
     def decode_sequentially(
         self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None
     ) -> Tensor:
-        """Visit every value of `n` images.
+        """Decode `n` images value by value.
 
         Args:
             n: number of images.

@@ -31,7 +31,7 @@ class LikelihoodModule(GenerativeModule):
 
     #: what `log_prob` is: "exact"; "dequantized" and "elbo" are stochastic lower bounds
     bound: ClassVar[Bound]
-    #: what the newest training batch cost, bits/dim, a scalar
+    #: loss of the newest training batch, bits/dim, a scalar
     latest_loss: Tensor | None = None
 
     def __init__(self, spec: ImageSpec, optimizer: OptimizerFactory, schedule: Schedule | None = None) -> None:
@@ -76,7 +76,7 @@ class LikelihoodModule(GenerativeModule):
         return bits
 
     def _descend(self, batch: Batch) -> None:
-        """One whole step: what Lightning does around `training_step`, for a captured graph."""
+        """Make one whole optimizer step, as Lightning does around `training_step`; for a captured graph."""
         bits = self._loss(batch)
         with torch.autocast(self.device.type, enabled=False):
             bits.backward()
@@ -125,7 +125,7 @@ class VariationalModule(LikelihoodModule):
 
     @abstractmethod
     def terms(self, image: Tensor, condition: Batch | None = None) -> tuple[Tensor, Tensor]:
-        """One draw of z for each image: log p(x|z), nats (B,), and log q(z|x) - log p(z), nats (B, G), a column for
+        """Draw z once for each image: log p(x|z), nats (B,), and log q(z|x) - log p(z), nats (B, G), a column for
         each group of latent variables, such as a layer. Their means are minus the distortion, and the rate."""
 
     @final

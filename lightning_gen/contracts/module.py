@@ -90,13 +90,14 @@ class ImageModule(LightningModule, ABC):
                     group["lr"] = rate
 
     def step_outputs(self) -> Any:
-        """Return what the device part of a step leaves behind for Python: tensors that a replay fills again."""
+        """Return the tensors that the device part of a step produces; a replay overwrites them in place."""
 
     def take_outputs(self, outputs: Any) -> None:
-        """Take over what `step_outputs` gave, after a replay."""
+        """Restore what `step_outputs` returned, after a replay."""
 
     def step_constants(self) -> Hashable:
-        """Numbers of Python that the device part of a step takes in and that change in training, such as the weight of
+        """Return the Python numbers that the device part of a step uses and that change in training, such as the weight
+        of
         a warm-up. A captured step is replayed only where they are equal."""
         return ()
 
@@ -110,12 +111,12 @@ class ImageModule(LightningModule, ABC):
         self.images_seen, self.batches_seen = checkpoint["images_seen"], checkpoint["batches_seen"]
 
     def process_state(self) -> dict[str, Any]:
-        """State that differs between processes, such as a pool of past images, as tensors and plain values; each
+        """Return state that differs between processes, such as a pool of past images, as tensors and plain values; each
         checkpoint keeps that of every process."""
         return {}
 
     def load_process_state(self, state: dict[str, Any]) -> None:
-        """Take over what `process_state` gave."""
+        """Restore what `process_state` returned."""
 
     def preview(self, batch: Batch, generator: Generator | None = None) -> Tensor | None:
         """Draw a picture for people of what the model makes: uint8 (H', W', 3), 0..255; None where it makes nothing.
@@ -127,23 +128,23 @@ class ImageModule(LightningModule, ABC):
         return None
 
     def noise(self, *shape: int, generator: Generator | None = None) -> Tensor:
-        """Standard normal float32 of `shape` on this module's device; drawn where `generator` lives, the CPU by
+        """Draw standard normal float32 of `shape` on this module's device; drawn where `generator` lives, the CPU by
         default, so that one seed gives one set of samples on every device."""
         device = generator.device if generator is not None else self.device
         return torch.randn(*shape, generator=generator, device=device).to(self.device)
 
     def uniform(self, *shape: int, generator: Generator | None = None) -> Tensor:
-        """The same, uniform in [0, 1)."""
+        """Draw the same, uniform in [0, 1)."""
         device = generator.device if generator is not None else self.device
         return torch.rand(*shape, generator=generator, device=device).to(self.device)
 
 
 class PictureLogger(ABC):
-    """A logger that takes pictures beside numbers."""
+    """A logger that also records pictures."""
 
     @abstractmethod
     def log_image(self, name: str, path: Path, images_seen: int) -> None:
-        """Take over the picture at `path`, a PNG that stays there, as drawn after `images_seen` training images.
+        """Record the picture at `path`, a PNG that stays there, as drawn after `images_seen` training images.
 
-        Must not raise where the place it logs to fails.
+        Must not raise where the destination fails.
         """

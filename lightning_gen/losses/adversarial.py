@@ -20,7 +20,7 @@ __all__ = [
 
 
 class AdversarialLoss(ABC):
-    """The game: what each player minimises."""
+    """What each player minimises."""
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class AdversarialLoss(ABC):
     @abstractmethod
     def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
         """Logits of generated images -> scalar for the generator. `real` computes the logits of as many real images:
-        a game that does not look at them does not pay for them."""
+        a loss that does not use them does not compute them."""
 
 
 def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def _cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
 @final
 class Saturating(AdversarialLoss):
     """Goodfellow et al. 2014, Eq. 1, as it stands: the generator minimises log(1 - D(G(z))), whose gradient vanishes
-    where the discriminator is sure."""
+    where the discriminator is confident."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return _cross_entropy(real, fake)
@@ -84,7 +84,7 @@ class Wasserstein(AdversarialLoss):
 
 @final
 class Hinge(AdversarialLoss):
-    """Lim and Ye 2017; Miyato et al. 2018, Eq. 16-17: images beyond the margin do not teach the discriminator."""
+    """Lim and Ye 2017; Miyato et al. 2018, Eq. 16-17: images beyond the margin give the discriminator no gradient."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return relu(1.0 - real).mean() + relu(1.0 + fake).mean()
@@ -95,7 +95,7 @@ class Hinge(AdversarialLoss):
 
 @final
 class Relativistic(AdversarialLoss):
-    """Relativistic pairing (Jolicoeur-Martineau 2019; Huang et al. 2024, Eq. 2): each generated image is judged against
+    """Relativistic pairing (Jolicoeur-Martineau 2019; Huang et al. 2024, Eq. 2): each generated image is compared with
     a real one, f(D(G(z)) - D(x)) with f(t) = -log(1 + exp(-t))."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Relativistic(AdversarialLoss):
 
 @final
 class RelativisticAverage(AdversarialLoss):
-    """Each image is judged against the mean of the other kind (Jolicoeur-Martineau 2019; ESRGAN, Wang et al. 2018, Eq.
+    """Each image is compared with the mean of the other kind (Jolicoeur-Martineau 2019; ESRGAN, Wang et al. 2018, Eq.
     1-2): half the cross-entropy of D(x) - E D(G(z)) as real and of D(G(z)) - E D(x) as generated. The mean carries no
     gradient, as in the reference code of ESRGAN."""
 

@@ -14,7 +14,8 @@ __all__ = ["Beta", "EvidenceLoss", "FreeBits", "ImportanceWeighted"]
 
 
 class EvidenceLoss(ABC):
-    """Called with a function that draws, each time anew, log p(x|z) (B,) and log q(z|x) - log p(z) (B, G), both nats, a
+    """A loss, called with a function that draws, each time anew, log p(x|z) (B,) and log q(z|x) - log p(z) (B, G), both
+    nats, a
     column per group of latent variables; and with the number of training images seen."""
 
     @abstractmethod
@@ -41,7 +42,7 @@ class Beta(EvidenceLoss):
     """-log p(x|z) + beta KL (Higgins et al. 2017, Eq. 4); beta 1 is the negative ELBO.
 
     Args:
-        beta: weight of the KL divergence, 0 or more. Above 1 the codes are cheaper and the reconstructions worse.
+        beta: weight of the KL divergence, 0 or more. Above 1 the rate is lower and the distortion higher.
         warmup: images over which the weight rises linearly from 0 (Sonderby et al. 2016, Section 2.4).
     """
 
@@ -62,7 +63,7 @@ class Beta(EvidenceLoss):
 @final
 class FreeBits(EvidenceLoss):
     """-log p(x|z) + sum_g max(nats, KL_g), KL_g the mean of the batch (Kingma et al. 2016, Eq. 15): a group of latent
-    variables is not pushed below what is free, so it does not collapse early.
+    variables with a lower KL gets no gradient from it, so it does not collapse early.
 
     Args:
         nats: free of each group, 0 or more. A plain VAE has one group, a hierarchical one a group per layer.

@@ -1,4 +1,4 @@
-"""What keeps a discriminator smooth: terms of its loss, and a projection of its weights after each step."""
+"""Regularizers of a discriminator: terms of its loss, and projections of its weights after each step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
@@ -24,7 +24,7 @@ class StepCount(NamedTuple):
 
 
 class Regularizer(ABC):
-    """A condition on the discriminator."""
+    """A constraint on the discriminator."""
 
     #: of its curve
     name: str
@@ -40,7 +40,7 @@ class Regularizer(ABC):
 
     @abstractmethod
     def project(self, network: nn.Module) -> None:
-        """Move the weights of the discriminator back to where they are allowed; called after each of its steps."""
+        """Project the weights of the discriminator onto the allowed ones; called after each of its steps."""
 
 
 class Penalty(Regularizer, ABC):
@@ -48,7 +48,7 @@ class Penalty(Regularizer, ABC):
 
     @final
     def project(self, network: nn.Module) -> None:
-        """Nothing: every weight is allowed."""
+        """Do nothing: every weight is allowed."""
 
 
 @final
@@ -67,7 +67,7 @@ class WeightClip(Regularizer):
         self.bound = bound
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> None:
-        """No term of the loss."""
+        """Return None: no term of the loss."""
 
     @torch.no_grad()
     def project(self, network: nn.Module) -> None:
@@ -121,7 +121,7 @@ class _ZeroCentred(Penalty, ABC):
 
     @abstractmethod
     def images(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The images whose gradient counts."""
+        """Return the images whose gradient is penalised."""
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
         squared = _squared_norm(critic, self.images(real, fake))  # (B,)
@@ -158,7 +158,8 @@ class R2(_ZeroCentred):
 
 @final
 class Lazy(Regularizer):
-    """Another regularizer at every k-th step only, with k times its weight, so that the mean force stays (Karras et
+    """Another regularizer at every k-th step only, with k times its weight, so that the mean gradient stays the same
+    (Karras et
     al. 2020, Appendix B).
 
     Args:

@@ -1,4 +1,4 @@
-"""How far two pictures are apart for a network that looks at them: a loss on features."""
+"""Losses on features: the distance of two pictures in the activations of a network."""
 
 from typing import Literal, final
 

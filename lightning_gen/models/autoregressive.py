@@ -107,7 +107,8 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         weigh: Callable[[Tensor], None],
         select: Callable[[], Tensor | None],
     ) -> Tensor:
-        """Fill in the missing pixels; `weigh` is told the log-probability of every known one, 0 where none is."""
+        """Fill in the missing pixels; `weigh` is called with the log-probability of every known one, 0 where none
+        is."""
         uniform = self.uniform(len(image), 1, *self.spec.shape, generator=generator)
 
         def choose(p: Tensor, place: Place) -> Tensor:

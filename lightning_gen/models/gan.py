@@ -29,17 +29,17 @@ __all__ = ["GAN"]
 
 @final
 class GAN(AdversarialModule, GenerativeModule, NoiseModule):
-    """G and D play the game that `loss` defines; a conditional one with the labels of the batch for real and generated
-    images alike.
+    """A generator and a discriminator that minimise the two sides of `loss`. A conditional one uses the labels of the
+    batch for real and generated images alike.
 
     Args:
         spec: of the images.
         generator: called with (spec, latent_dim, K), gives a net called with z (B, Z) and the context (B, K) or None.
         discriminator: called with (spec).
-        loss: the game.
+        loss: adversarial loss of both players.
         training: how the players learn.
         latent_dim: Z, 1 or more.
-        condition: what the generator is told, as a vector of length K, called with (spec).
+        condition: what the generator is conditioned on, as a vector of length K, called with (spec).
         regularizers: of the discriminator.
         augment: of all that the discriminator sees (None: nothing).
 
@@ -84,7 +84,7 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
         return self.generator(self.noise(len(batch["image"]), self.latent_dim), batch)
 
     def discriminate(self, x: Tensor, batch: Batch | None = None) -> DiscriminatorOutput:
-        """Signed images (B, C, H, W), augmented as in training -> what the discriminator says of them."""
+        """Signed images (B, C, H, W), augmented as in training -> outputs of the discriminator."""
         return self.discriminator(self.augment(x), batch)
 
     def discriminator_losses(self, batch: Batch) -> Losses:
@@ -150,5 +150,5 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
 
 
 def _named(**losses: Tensor | None) -> dict[str, Tensor]:
-    """Those that are there."""
+    """Drop the losses that are None."""
     return {name: loss for name, loss in losses.items() if loss is not None}

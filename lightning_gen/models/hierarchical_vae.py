@@ -1,5 +1,5 @@
 """The hierarchical VAE: layers of latent variables from a single position down to a map, each given those above,
-posterior and prior sharing the way down (Sonderby et al. 2016; Child 2021)."""
+posterior and prior sharing the top-down path (Sonderby et al. 2016; Child 2021)."""
 
 import math
 from collections.abc import Callable, Hashable
@@ -25,7 +25,7 @@ class HierarchicalVAE(VariationalModule, ReconstructionModule):
 
     Args:
         spec: of the images.
-        net: called with (spec, P); both ways of the hierarchy.
+        net: called with (spec, P); both paths of the hierarchy.
         optimizer: see `LikelihoodModule`.
         likelihood: p(x|z), called with (spec); it says P.
         loss: what is minimised (None: the negative ELBO); a group of latent variables is a layer.

@@ -1,4 +1,5 @@
-"""The VQ-VAE (van den Oord et al. 2017): an image is a grid of numbers of learned vectors, and the prior of the grid is
+"""The VQ-VAE (van den Oord et al. 2017): an image is coded as a grid of indices of learned vectors, and the prior of
+the grid is
 an autoregressive network."""
 
 from collections.abc import Callable
@@ -23,7 +24,8 @@ __all__ = ["VQVAE"]
 
 @final
 class VQVAE(VariationalModule, ReconstructionModule):
-    """log p(x) >= log p(x|z) + log p(z), z the grid of the image: q(z|x) is certain, so its entropy is 0. The prior
+    """log p(x) >= log p(x|z) + log p(z), z the grid of the image: q(z|x) is deterministic, so its entropy is 0. The
+    prior
     learns beside the rest and sends no gradient through the codes, so one training gives the whole model.
 
     Args:

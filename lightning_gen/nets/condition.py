@@ -1,4 +1,4 @@
-"""What a model is conditioned on. Chosen by class in YAML; every family reads it the same way:
+"""What a model is conditioned on. Chosen by class in YAML; every family uses it in the same way:
 
 self.condition = condition(spec)                              # in the constructor
 context = self.condition.vector(batch)                        # (B, features), or None without a condition
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Conditioning(NamedTuple):
-    """What a condition tells a model of B images.
+    """Outputs of a condition for B images.
 
     Attributes:
         vector: float (B, `Condition.features`), or None.
@@ -43,13 +43,13 @@ class Conditioning(NamedTuple):
 
 
 class Condition(nn.Module, ABC):
-    """A batch -> what the model is told of it.
+    """A batch -> the context of a model.
 
     Args:
         spec: of the images.
     """
 
-    #: keys of the batch that are looked at
+    #: keys of the batch that are used
     keys: ClassVar[tuple[str, ...]]
     #: length of the vector; 0 where there is none
     features: int = 0
@@ -64,14 +64,14 @@ class Condition(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch | None) -> Conditioning:
-        """Tell of a batch; raise `UserError` where it lacks a key."""
+        """Compute the condition of a batch; raise `UserError` where it lacks a key."""
 
     @abstractmethod
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
         """Draw a batch of n rows without ``image`` where `generator` lives, the CPU by default."""
 
     def learn(self, batches: Iterable[Batch]) -> None:
-        """Take over what must be known of the training data, such as captions to draw from; called once before
+        """Learn what must be known of the training data, such as captions to draw from; called once before
         training, kept in the checkpoint."""
 
     @final
@@ -81,7 +81,7 @@ class Condition(nn.Module, ABC):
 
     @final
     def rows(self, batch: Batch | None, n: int, generator: Generator | None = None) -> Batch | None:
-        """`batch` where it holds every key, else a drawn one; None where nothing is looked at.
+        """`batch` where it holds every key, else a drawn one; None where no key is used.
 
         Raises:
             UserError: `batch` has not n rows.
@@ -97,7 +97,7 @@ class Condition(nn.Module, ABC):
 
 
 def check_vector_only(condition: Condition, model: str) -> None:
-    """Raise where `condition` gives maps or a loss, of which `model` would make nothing."""
+    """Raise where `condition` gives maps or a loss, which `model` would not use."""
     if condition.channels or condition.adds_loss:
         what = "maps" if condition.channels else "a loss"
         raise UserError(f"model.condition {type(condition).__name__} gives {what}: {model} wants a vector alone")
@@ -105,7 +105,7 @@ def check_vector_only(condition: Condition, model: str) -> None:
 
 @final
 class Unconditional(Condition):
-    """No condition: labels and attributes of the data are not looked at."""
+    """No condition: labels and attributes of the data are not used."""
 
     keys = ()
 

@@ -70,13 +70,13 @@ class PretrainedFeatures(nn.Module):
         self.layers, self.taps, self.sha256 = features[: max(taps) + 1], tuple(taps), sha256[:8]
         for layer in self.layers:
             if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # what stands before an activation is looked at too
+                layer.inplace = False  # the output before an activation may be a tap too
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "PretrainedFeatures":
-        """Stay in eval mode: the network is a measuring device."""
+        """Stay in eval mode: the network is fixed."""
         return super().train(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -1,5 +1,5 @@
 """The first PixelCNN (van den Oord et al. 2016a): masked convolutions in residual blocks. It has a blind spot: some
-pixels above and to the right of a pixel are never seen; `nets.pixelcnn` is its successor without one."""
+pixels above and to the right of a pixel are never seen; `gated_pixelcnn` is its successor without one."""
 
 from collections.abc import Iterable
 from typing import final

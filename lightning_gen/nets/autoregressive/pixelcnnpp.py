@@ -21,7 +21,7 @@ __all__ = ["PixelCNNpp"]
 
 @final
 class PixelCNNpp(CausalNet):
-    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The network looks at whole pixels: the parameters of a
+    """Signed image (B, C, H, W) -> parameters (B, P, H, W). The network takes whole pixels: the parameters of a
     pixel do not see its own channels, which a likelihood such as `LogisticMixture` conditions on one another (Section
     2.2).
 

@@ -49,7 +49,7 @@ class _Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """One resolution around all coarser ones. Streams: u, vertical; l, horizontal, which looks at u.
+    """One resolution around all coarser ones. Streams: u, vertical; l, horizontal, which takes u as an input.
 
     Args:
         inner: the stage of half the resolution, None for the coarsest.

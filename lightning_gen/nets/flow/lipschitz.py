@@ -1,4 +1,4 @@
-"""Networks that move no two points apart by more than a share of their distance: x + g(x) can then be undone."""
+"""Networks g with a Lipschitz constant below 1: x + g(x) is then invertible."""
 
 from collections.abc import Callable
 from itertools import pairwise

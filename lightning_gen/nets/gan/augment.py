@@ -2,8 +2,8 @@
 into the samples.
 
 Transform            one random change of each image, twice differentiable, as gradient penalties need it
-Augment              how often it happens: never, always (DiffAugment), as often as overfitting asks for (adaptive), or
-                     along a ramp over images seen
+Augment              with which probability: 0, 1 (DiffAugment), one that follows overfitting (adaptive), or a ramp over
+                     images seen
 """
 
 from abc import ABC, abstractmethod
@@ -141,7 +141,8 @@ class Augment(nn.Module, ABC):
 
     @abstractmethod
     def observe(self, real: Tensor, images_seen: int) -> None:
-        """Told the discriminator's logits of real images (B,) and the training images seen before, once per batch."""
+        """Take in the discriminator's logits of real images (B,) and the training images seen before; called once per
+        batch."""
 
 
 @final
@@ -152,7 +153,7 @@ class NoAugment(Augment):
         return x
 
     def observe(self, real: Tensor, images_seen: int) -> None:
-        """Not of interest."""
+        """Ignore them."""
 
 
 @final
@@ -173,7 +174,7 @@ class DiffAugment(Augment):
         return x
 
     def observe(self, real: Tensor, images_seen: int) -> None:
-        """Not of interest."""
+        """Ignore them."""
 
 
 def _sometimes(transforms: Sequence[Transform], x: Tensor, probability: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""The discriminator: a body that sees the image, a head that judges it, and the four ways to show it the condition.
+"""The discriminator: a body that computes features, a head that computes logits, and four ways to condition the head.
 
 LinearHead                 no condition
 Concatenation         features and condition through a hidden layer
 Projection            plus the inner product of features and condition
-AuxiliaryClassifier   plus a classifier, whose cost both players pay
+AuxiliaryClassifier   plus a classifier, whose loss both players minimise
 """
 
 from abc import ABC, abstractmethod
@@ -32,12 +32,13 @@ __all__ = [
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator says of B images.
+    """Outputs of a discriminator for B images.
 
     Attributes:
-        logits: (B,) or a map (B, 1, h, w) of patches, any shape that begins with B; higher for images that look real.
+        logits: (B,) or a map (B, 1, h, w) of patches, any shape that begins with B; higher for real images.
         features: of chosen layers, each (B, ...), for feature matching; empty where the network gives none.
-        auxiliary: scalar in nats that both players minimise beside the game, such as a classifier's cross-entropy; None
+        auxiliary: scalar in nats that both players minimise beside the adversarial loss, such as a classifier's
+            cross-entropy; None
             where there is none.
     """
 
@@ -47,9 +48,9 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class Discriminator(nn.Module, ABC):
-    """A player that judges images."""
+    """A network that computes logits of images."""
 
-    #: keys of the batch that are looked at
+    #: keys of the batch that are used
     keys: tuple[str, ...]
 
     @abstractmethod
@@ -58,9 +59,9 @@ class Discriminator(nn.Module, ABC):
 
 
 class Head(nn.Module, ABC):
-    """Features of images -> verdict."""
+    """Features of images -> logits."""
 
-    #: keys of the batch that are looked at
+    #: keys of the batch that are used
     keys: tuple[str, ...] = ()
 
     @abstractmethod
@@ -161,13 +162,14 @@ class Projection(Head):
 
 @final
 class AuxiliaryClassifier(Head):
-    """A score that does not know the label, and a classifier: its cost is -log p(label|image) in nats, mean over the
+    """A logit that does not depend on the label, and a classifier: its loss is -log p(label|image) in nats, mean over
+    the
     batch (Odena et al. 2017, Eq. 3).
 
     Args:
         spec: of the images; with classes.
         features: F.
-        weight: of the cost, 0 or more; 1 in the paper.
+        weight: of the loss, 0 or more; 1 in the paper.
     """
 
     keys = ("label",)

@@ -11,7 +11,7 @@ __all__ = ["ConditionedGenerator", "Generated"]
 
 
 class Generated(NamedTuple):
-    """Signed images (B, C, H, W), and what their condition costs, a scalar in nats, or None."""
+    """Signed images (B, C, H, W), and the loss of their condition, a scalar in nats, or None."""
 
     image: Tensor
     condition_loss: Tensor | None = None
@@ -31,5 +31,5 @@ class ConditionedGenerator(nn.Module):
         self.condition, self.net = condition, net
 
     def forward(self, z: Tensor, batch: Batch | None = None) -> Generated:
-        told = self.condition(batch)
-        return Generated(self.net(z, told.vector), told.loss)
+        conditioning = self.condition(batch)
+        return Generated(self.net(z, conditioning.vector), conditioning.loss)

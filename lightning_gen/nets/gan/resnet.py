@@ -50,7 +50,7 @@ class ResNetGenerator(nn.Module):
         norm: called with (channels, K).
 
     Raises:
-        UserError: there is a context, and `norm` does not look at it.
+        UserError: there is a context, and `norm` does not use it.
     """
 
     def __init__(

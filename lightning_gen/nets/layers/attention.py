@@ -53,6 +53,7 @@ class CausalLayer(nn.Module):
         return self.attend(self.norm(h)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def update(self, h: Tensor, attended: Tensor) -> Tensor:
-        """Put tokens (B, T, F) and what they found, (B, heads, T, F / heads), through the rest of the layer."""
+        """Put tokens (B, T, F) and the outputs of their attention, (B, heads, T, F / heads), through the rest of the
+        layer."""
         h = h + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
         return h + self.dropout(self.narrow(gelu(self.widen(self.norm_2(h)))))

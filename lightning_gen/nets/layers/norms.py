@@ -20,7 +20,7 @@ class Norm(nn.Module, ABC):
 
     #: whether it adds a learned shift, so that a convolution before it needs none
     shifts: ClassVar[bool] = True
-    #: whether it looks at the context
+    #: whether it uses the context
     conditional: ClassVar[bool] = False
 
     @abstractmethod
@@ -60,7 +60,7 @@ class GroupNorm(Norm):
 
     Args:
         channels: C.
-        features: not looked at.
+        features: not used.
         groups: as many as divide C, at most.
     """
 

@@ -1,5 +1,6 @@
-"""The networks of a hierarchical VAE: a way up that sums an image up scale by scale, and a way down on which each layer
-draws latent variables given all layers above it (Sonderby et al. 2016, Figure 2d; Child 2021, Figure 3)."""
+"""The networks of a hierarchical VAE: a bottom-up path that computes features of an image scale by scale, and a
+top-down path on which each layer draws latent variables given all layers above it (Sonderby et al. 2016, Figure 2d;
+Child 2021, Figure 3)."""
 
 import math
 
@@ -18,10 +19,10 @@ Size = tuple[int, int]
 
 
 class _Layer(nn.Module):
-    """One layer of latent variables on the way down.
+    """One layer of latent variables on the top-down path.
 
     Args:
-        width: channels of the way down.
+        width: channels of the top-down path.
         channels: latent variables per position.
     """
 
