@@ -33,8 +33,8 @@ BATCH = 32  # two processes of 16
 _TIMES = ("seconds", "time")
 
 
-def _is_time(key: str) -> bool:
-    return key in _TIMES or key.startswith("speed/")
+def _is_time(key: object) -> bool:
+    return key in _TIMES or (isinstance(key, str) and key.startswith("speed/"))
 
 
 def fit_arguments(family: str, root: Path, name: str, steps: int, trainer: str = "ddp_sim") -> list[str]:
