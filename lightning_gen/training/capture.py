@@ -74,7 +74,7 @@ class CapturedSteps(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         for state in checkpoint.get("optimizer_states", []):  # learning rates are plain numbers in a checkpoint
-            for group in state["param_groups"]:
+            for group in state.get("param_groups", []):  # of a model in pieces the first process has it
                 group["lr"] = float(group["lr"])
 
     def run(self, key: Hashable, batch: Batch, body: Callable[[Batch], None]) -> StepOutcome:
