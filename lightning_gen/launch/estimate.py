@@ -60,8 +60,9 @@ def measure(run: Path) -> Measured:
     if path.suffix != ".ckpt":
         raise UserError(f"run {run} is an exported model: want the folder of a run, which has timed itself")
     rows = [row for row in read_json_lines(run / "metrics.jsonl") if row.get("seconds") is not None]
-    if len(rows) < 2 or rows[-1]["seconds"] <= rows[0]["seconds"]:
-        raise UserError(f"run {run} has {len(rows)} rows of metrics: want two or more to take a rate from")
+    if len(rows) < 2 or any(rows[-1][key] <= rows[0][key] for key in ("seconds", "images_seen")):
+        why = "want two or more, after different numbers of images, to take a rate from"
+        raise UserError(f"run {run} has {len(rows)} rows of metrics: {why}")
     processes = read_json(run / "run.json")["processes"]
     state = read_checkpoint(path, mmap=True)
     rate = (rows[-1]["images_seen"] - rows[0]["images_seen"]) / (rows[-1]["seconds"] - rows[0]["seconds"])
