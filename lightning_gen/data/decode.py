@@ -1,44 +1,90 @@
 """From the bytes of a picture file to uint8 levels of one shape."""
 
 import io
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from lightning_gen.data.depth import eight_bits
 from lightning_gen.errors import UserError
 
 __all__ = ["Frame", "open_picture"]
 
 
+#: never others: Pillow hands PostScript to a program outside
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "PPM")
+
+
 def open_picture(content: bytes, name: str) -> Image.Image:
     """Decode one picture, upright, as 8-bit grey (mode L) or RGB. Transparent pixels lie on white.
+
+    Values of 16 bits are brought to 8 by their share of 65535. A palette of greys is grey.
 
     Args:
         content: of a file.
         name: of the file, for the message.
 
     Raises:
-        UserError: it is no picture, is damaged or cut short, or has more than 8 bits per grey pixel.
+        UserError: it is no picture, is damaged or cut short, or has pixels of 32 bits.
     """
     try:
-        image: Image.Image = Image.open(io.BytesIO(content))
-        image.load()
-        image = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        opened = Image.open(io.BytesIO(content), formats=_FORMATS)
+        image = eight_bits(content, opened, name, _load) or _upright(opened)
+        return _composed(image, name, content)
+    except UserError:
+        raise
+    except Exception as error:  # the decoders raise whatever the damage leads them to
         reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = " ".join(reason.split())[:200] or type(error).__name__
         raise UserError(f"picture {name} cannot be decoded ({reason}): want a whole picture file") from error
-    if image.mode in ("L", "RGB"):
-        return image
+
+
+def _load(content: bytes, rawmode: str | None = None) -> Image.Image:
+    image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    if rawmode is not None:
+        tiles: Any = image
+        args = [(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple) else rawmode for tile in tiles.tile]
+        tiles.tile = [tile._replace(args=new) for tile, new in zip(tiles.tile, args, strict=True)]
+    return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def _composed(image: Image.Image, name: str, content: bytes) -> Image.Image:
+    """Lay transparent pixels on white; bring a palette and other modes to grey or RGB."""
     if image.mode.startswith(("I", "F")):
-        raise UserError(f"picture {name} has pixels of mode {image.mode}: want 8 bits per channel")
-    grey = image.mode in ("1", "LA", "La")
+        raise UserError(f"picture {name} has pixels of mode {image.mode}: want 8 or 16 bits per channel")
+    grey = image.mode in ("1", "L", "LA", "La") or _has_grey_palette(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = _with_alpha(image, content)
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if grey else "RGB")
+    return image if image.mode == ("L" if grey else "RGB") else image.convert("L" if grey else "RGB")
+
+
+def _with_alpha(image: Image.Image, content: bytes) -> Image.Image:
+    clear = image.info.get("transparency")
+    if image.mode in ("1", "L") and isinstance(clear, int):
+        # A PNG of 1, 2 or 4 bits names its transparent grey in these bits, Pillow has spread the pixels to 8.
+        bits = content[24] if content.startswith(b"\x89PNG") else 8
+        alpha = image.convert("L").point([0 if v == clear * 255 // (2**bits - 1) else 255 for v in range(256)])
+        return Image.merge("RGBA", [image.convert("L")] * 3 + [alpha])
+    return image.convert("RGBA")
+
+
+def _has_grey_palette(image: Image.Image) -> bool:
+    """Whether all colours that the picture uses of its palette are greys."""
+    if image.mode not in ("P", "PA"):
+        return False
+    counts = np.array(image.getchannel(0).histogram())
+    colours = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+    used = colours[np.flatnonzero(counts[: len(colours)])]
+    return len(used) > 0 and bool((used == used[:, :1]).all())
 
 
 @final

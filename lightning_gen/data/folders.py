@@ -13,9 +13,10 @@ from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
 from lightning_gen.data.files import Catalogue, FileImages
+from lightning_gen.data.layout import splits
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.rows import Column
-from lightning_gen.data.sources import Joined, Source, splits
+from lightning_gen.data.sources import Joined, Source
 from lightning_gen.errors import UserError
 
 __all__ = ["ClassFolders", "FolderImages", "ImageFolder", "check_share", "held_out"]
@@ -68,7 +69,7 @@ class FolderImages(FileImages):
 
     Args:
         root: a folder, searched through all sub-folders, or a zip file. Where it holds ``train`` (and ``val``,
-            ``test``) as sub-folders or zip files, those are the splits.
+            ``test``) as sub-folders or zip files, those are the splits; see `layout.splits`.
         size: height and width of the images: the shorter side is resized to it (Lanczos, smaller pictures are
             enlarged) and the middle is kept. None: pictures stay as they are, and must all be of one size.
         channels: 1 makes grey, 3 makes RGB; None: as the first picture.
@@ -137,7 +138,13 @@ class ClassFolders(FolderImages):
 
     @cached_property
     def _classes(self) -> list[str]:
-        return [_class_of(name, self.root) for part in self._parts.values() for name in part.names]
+        found = {split: [_class_of(name, self.root) for name in part.names] for split, part in self._parts.items()}
+        for split, classes in found.items():
+            unknown = sorted(set(classes) - set(found["train"]))
+            if unknown:
+                what = f"{split} has the class folder {unknown[0]}, train does not"
+                raise UserError(f"data.root is {self.root}: {what}; want the classes of train in each split")
+        return [name for classes in found.values() for name in classes]
 
     @property
     def class_names(self) -> tuple[str, ...]:
