@@ -13,10 +13,11 @@ from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import open_picture
 from lightning_gen.data.folders import check_share, held_out
+from lightning_gen.data.layout import splits
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
 from lightning_gen.data.shapes import KINDS, render
-from lightning_gen.data.sources import Joined, splits
+from lightning_gen.data.sources import Joined
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
