@@ -44,11 +44,27 @@ class ImageData(LightningDataModule, ABC):
         """What each column of ``attributes`` means; empty for a set without attributes."""
         return ()
 
-    @property
-    def paired(self) -> bool:
-        """Whether ``image`` is the true counterpart of ``source``, row by row: only then can outputs be compared with
-        targets pixel by pixel."""
+    def paired_in(self, split: Split) -> bool:
+        """Say whether ``image`` is the true counterpart of ``source``, row by row: only then can outputs be compared
+        with targets pixel by pixel."""
         return self.spec.source is not None
+
+    @property
+    def exact_names(self) -> tuple[str, ...]:
+        """What `exact` measures; empty for a set that does not know how its pictures were made."""
+        return ()
+
+    def exact(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Measure translations by what the set knows of how its pictures were made.
+
+        Args:
+            output: uint8 (B, C, H, W), the translation of each source.
+            batch: rows of a split that is paired, with ``source`` and ``image``.
+
+        Returns:
+            float (B,) for each of `exact_names`; higher is better.
+        """
+        return {}
 
     @property
     def modes(self) -> tuple[Tensor, float] | None:

@@ -19,7 +19,7 @@ from lightning_gen.data.rows import Column
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
-__all__ = ["ATTRIBUTES", "KINDS", "Shapes", "render"]
+__all__ = ["ATTRIBUTES", "KINDS", "Shapes", "draw_attributes", "render"]
 
 #: columns of ``attributes``: cosine and sine of the hue (red at angle 0, green at 120 degrees); radius of the shape
 #: as a fraction of half the image; position of its centre, -1..1 from left to right and from bottom to top; cosine and
@@ -183,7 +183,7 @@ class Shapes(MemoryImages):
     def _draw(self, count: int, seed: int) -> dict[str, Column]:
         bits = torch.randint(1 << 24, (count, 8), generator=torch.Generator().manual_seed(seed))
         kind = bits[:, 0] % len(KINDS)
-        attributes = _attributes(kind, bits[:, 1:].double() / (1 << 24))
+        attributes = draw_attributes(kind, bits[:, 1:].double() / (1 << 24))
         parts = zip(kind.split(512), attributes.split(512), strict=True)  # float64 pictures, a few at a time
         image = torch.cat([render(k, a, self.pixels) for k, a in parts])
         if self.levels:
@@ -191,8 +191,16 @@ class Shapes(MemoryImages):
         return {"image": image, "label": kind, "attributes": attributes, "text": captions(kind, attributes)}
 
 
-def _attributes(kind: Tensor, u: Tensor) -> Tensor:
-    """int64 (B,), float64 (B, 7) in [0, 1) -> float32 (B, 8): hue, size, position, rotation and background."""
+def draw_attributes(kind: Tensor, u: Tensor) -> Tensor:
+    """Turn uniform numbers into `ATTRIBUTES`: hue, size, position, rotation and background.
+
+    Args:
+        kind: int64 (B,), index into `KINDS`.
+        u: float64 (B, 7), 0..1.
+
+    Returns:
+        float32 (B, 8).
+    """
     hue, turn = u[:, 0] * 2 * math.pi, u[:, 4] * 2 * math.pi
     turn = turn * torch.tensor([min(order, 1) for _, order in KINDS.values()])[kind]
     size = 0.3 + 0.35 * u[:, 1]

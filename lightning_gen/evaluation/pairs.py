@@ -27,17 +27,17 @@ def pair_metrics(
     module: TranslationModule, data: ImageData, split: Split, seed: int = 0, step: Callable[[], None] = lambda: None
 ) -> Metrics:
     """Measure ``psnr`` (dB), ``l1`` (0..1 of the range) and, from 11 pixels on, ``ssim``: means over all pairs of
-    `split` with their standard errors. Both pictures are rounded to their levels.
+    `split` with their standard errors, and what the set measures exactly. Both pictures are rounded to their levels.
 
     A PSNR of equal pictures is infinite, and so is their mean: it is counted as not finite, never dropped.
     """
-    names = ["psnr", "l1", *(["ssim"] if min(data.spec.shape[1:]) >= SMALLEST_SIDE else [])]
+    names = ["psnr", "l1", *(["ssim"] if min(data.spec.shape[1:]) >= SMALLEST_SIDE else []), *data.exact_names]
 
     def block(index: int) -> Tensor:
         output = translate_block(module, data, split, index, seed)
         data.spec.check(output)
-        target = read_block(data, split, index)["image"].to(output.device)
-        table = pair_table(output, target, data.spec.levels)
+        batch = to_device(read_block(data, split, index), output.device)
+        table = pair_table(output, batch["image"], data.spec.levels) | data.exact(output, batch)
         return torch.stack([table[name].double() for name in names], 1)  # (B, names)
 
     rows = collect(data.size(split), (len(names),), torch.float64, block, step).cpu()

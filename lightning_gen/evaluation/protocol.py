@@ -92,7 +92,7 @@ class Evaluation:
         return bits_per_dim(module, data, self.split, self.seed, self.weights, step)
 
     def _pairs(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
-        if not (isinstance(module, TranslationModule) and data.paired):
+        if not (isinstance(module, TranslationModule) and data.paired_in(self.split)):
             return {}
         return pair_metrics(module, data, self.split, self.seed, step)
 
@@ -119,7 +119,8 @@ class Evaluation:
     def steps(self, module: ImageModule, data: ImageData) -> int:
         """Count how often `measure` calls `step` in this process."""
         counts = [data.size(self.split)] if isinstance(module, LikelihoodModule) else []
-        counts += [data.size(self.split)] if isinstance(module, TranslationModule) and data.paired else []
+        pairs = isinstance(module, TranslationModule) and data.paired_in(self.split)
+        counts += [data.size(self.split)] if pairs else []
         counts += [self._outputs(module, data)]
         return sum(block_count(count) for count in counts)
 
