@@ -16,6 +16,7 @@ from lightning_gen.finite import without_nan
 __all__ = [
     "append_json_line",
     "atomic_write",
+    "check_target",
     "read_json",
     "read_json_lines",
     "sync",
@@ -24,6 +25,27 @@ __all__ = [
     "write_png",
     "write_text",
 ]
+
+
+def check_target(argument: str, path: str | Path, *endings: str) -> None:
+    """Refuse a file that could not be written, or not as what its name says, before anything is computed for it.
+
+    Args:
+        argument: that named it, for the message.
+        path: of the file.
+        endings: of its name, one of them, such as ``.png``; none: any.
+
+    Raises:
+        UserError: it has another ending, is a folder, or lies where no folder can be.
+    """
+    path = Path(path)
+    if endings and path.suffix.lower() not in endings:
+        raise UserError(f"{argument} {path} given: want a name that ends in {' or '.join(endings)}")
+    if path.is_dir():
+        raise UserError(f"{argument} {path} is a folder: want a file")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(f"{argument} {path} given: {above} is no folder that can be written to, want another place")
 
 
 @contextmanager
@@ -122,7 +144,8 @@ def write_figure(path: str | Path, figure: Any, dpi: int = 100) -> None:
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
-    """Write a uint8 picture (H, W) or (H, W, 3) as PNG, atomically."""
+    """Write a uint8 picture (H, W) or (H, W, 3) as PNG, atomically; raises `UserError` for a name without ``.png``."""
+    check_target("picture", path, ".png")
     from PIL import Image
 
     with atomic_write(path) as stream:

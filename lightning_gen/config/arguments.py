@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from lightning_gen.config.trust import VARIABLE, grant
 from lightning_gen.errors import UserError
+from lightning_gen.files import check_target
 
 __all__ = ["Arguments", "fraction", "natural", "positive"]
 
@@ -21,13 +22,17 @@ class Arguments(argparse.ArgumentParser):
 
     def __init__(self, name: str, description: str | None) -> None:
         super().__init__(prog=f"lightning-gen {name}", description=description, allow_abbrev=False)
+        self._files: dict[str, tuple[str, ...]] = {}
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As in `argparse`; packages named by ``--trust`` are trusted from here on."""
+        """As in `argparse`; files to be written are checked, and packages named by ``--trust`` trusted from here on."""
         options = super().parse_args(args, namespace)
+        for name, endings in self._files.items():
+            if (path := getattr(options, name)) is not None:
+                check_target(f"--{name}", path, *endings)
         grant(getattr(options, "trust", ()))
         return options
 
@@ -45,6 +50,11 @@ class Arguments(argparse.ArgumentParser):
         """Add ``--trust``, a package whose classes the files that are read may name."""
         about = f"its classes may be built from files, beside ours; may be given again (as in {VARIABLE})"
         self.add_argument("--trust", metavar="PACKAGE", action="append", default=[], help=about)
+
+    def file(self, name: str, *endings: str, help: str, required: bool = False) -> None:
+        """Add ``--name FILE``, a file to be written; see `check_target`, which refuses it before the command begins."""
+        self._files[name] = endings
+        self.add_argument(f"--{name}", type=Path, metavar="FILE", required=required, help=help)
 
     def split(self) -> None:
         """Add ``--split``, which images of the data set."""

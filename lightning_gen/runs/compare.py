@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     form.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     form.add_argument("--csv", action="store_true", help="print a row per value and nothing else")
     form.add_argument("--markdown", action="store_true", help="print Markdown tables and nothing else")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report: one page that needs no network")
+    parser.file("html", ".html", ".htm", help="write a report: one page that needs no network")
     parser.add_argument("--metric", metavar="NAME", help="this metric only, with or without its hash (all)")
     parser.add_argument("--split", choices=["train", "val", "test"], help="this split only (all, each on its own)")
     options = parser.parse_args(arguments)

@@ -1,8 +1,6 @@
 """Do the codes fall into the classes by themselves? Mixtures of Gaussians and k-means on codes, on as many principal
 components and on pixels, held against the labels."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from rich.console import Console
@@ -28,7 +26,7 @@ def main(arguments: list[str]) -> None:
     parser.split()
     parser.add_argument("--images", type=positive, default=5000, help="at most so many (5000)")
     parser.seed()
-    parser.add_argument("--out", type=Path, help="PNG to write, a row of members per cluster (RUN/samples/cluster.png)")
+    parser.file("out", ".png", help="PNG to write, a row of members per cluster (RUN/samples/cluster.png)")
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", type=Path, metavar="CONFIG", help="YAML of another data set (the run's own)")
     parser.split()
     parser.seed()
-    parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/complete_MISSING.png)")
+    parser.file("out", ".png", help="PNG to write (RUN/samples/complete_MISSING.png)")
     options = parser.parse_args(arguments)
 
     module = load_module(checkpoint_path(options.run, options.checkpoint))

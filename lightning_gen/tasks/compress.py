@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser.run()
     parser.add_argument("--data", type=Path, metavar="CONFIG", help="YAML of another data set (the run's own)")
     parser.split()
-    parser.add_argument("--out", type=Path, required=True, help="file to write")
+    parser.file("out", required=True, help="file to write")
     options = parser.parse_args(arguments)
 
     module = load_module(checkpoint_path(options.run, options.checkpoint))

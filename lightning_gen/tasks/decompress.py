@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("decompress", __doc__)
     parser.run()
     parser.add_argument("file", type=Path, help="compressed file")
-    parser.add_argument("--out", type=Path, required=True, help=".npy file to write")
+    parser.file("out", ".npy", required=True, help=".npy file to write")
     options = parser.parse_args(arguments)
 
     if not options.file.is_file():

@@ -1,8 +1,6 @@
 """Noise taken off by a model of clean images: the noisy image is encoded, and what is decoded is the answer. Beside it
 a 3x3 median filter, and the noisy image as it is, in dB (PSNR), at each strength of noise."""
 
-from pathlib import Path
-
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -52,7 +50,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--strength", type=fraction, nargs="+", default=[0.1, 0.2, 0.3, 0.5], help="(0.1 0.2 0.3 0.5)")
     parser.add_argument("--images", type=positive, default=2000, help="at most so many test images (2000)")
     parser.seed()
-    parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/denoise.png)")
+    parser.file("out", ".png", help="PNG to write (RUN/samples/denoise.png)")
     options = parser.parse_args(arguments)
 
     found, data = load_run(options.run, options.checkpoint)

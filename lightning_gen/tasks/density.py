@@ -2,7 +2,6 @@
 and of its samples, and how far the model is from the world."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,7 +26,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--draws", type=positive, default=16, help="k of the bound of each pair of levels (16)")
     parser.add_argument("--samples", type=positive, default=20000, help="drawn from the model (20000)")
     parser.seed()
-    parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/density.png)")
+    parser.file("out", ".png", help="PNG to write (RUN/samples/density.png)")
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)

@@ -5,7 +5,6 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -100,7 +99,7 @@ def _parser() -> Arguments:
     parser.add_argument("--rows", type=positive, default=3, help="strips of each direction (3)")
     parser.add_argument("--draws", type=positive, default=2048, help="vectors that directions are fitted to (2048)")
     parser.seed()
-    parser.add_argument("--out", type=Path, help="PNG to write, and JSON beside it (RUN/samples/directions.png)")
+    parser.file("out", ".png", help="PNG to write, and JSON beside it (RUN/samples/directions.png)")
     return parser
 
 

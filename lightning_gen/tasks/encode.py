@@ -2,7 +2,6 @@
 the neighbourhoods, beside as many principal components of the pixels."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -25,7 +24,7 @@ def main(arguments: list[str]) -> None:
     parser.split()
     parser.add_argument("--images", type=positive, default=5000, help="at most so many of a split (5000)")
     parser.add_argument("--neighbours", type=positive, default=5, help="neighbours that are looked at (5)")
-    parser.add_argument("--out", type=Path, help="CSV to write (RUN/codes_SPLIT.csv)")
+    parser.file("out", ".csv", help="CSV to write (RUN/codes_SPLIT.csv)")
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)

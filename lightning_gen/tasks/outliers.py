@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--weights", type=positive, default=1, help="k of the importance-weighted bound (1)")
     parser.add_argument("--images", type=positive, default=2000, help="at most so many of a set (2000)")
     parser.seed()
-    parser.add_argument("--out", type=Path, help="CSV to write, a row per image (RUN/scores.csv)")
+    parser.file("out", ".csv", help="CSV to write, a row per image (RUN/scores.csv)")
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)

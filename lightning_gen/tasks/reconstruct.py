@@ -1,7 +1,5 @@
 """Images and what a model restores of them, side by side, and how far apart they are."""
 
-from pathlib import Path
-
 import torch
 
 from lightning_gen.batches import without_image
@@ -23,7 +21,7 @@ def main(arguments: list[str]) -> None:
     parser.run()
     parser.add_argument("--n", type=positive, default=32, help="images in the picture (32)")
     parser.split()
-    parser.add_argument("--out", type=Path, help="PNG to write (RUN/samples/reconstruct.png)")
+    parser.file("out", ".png", help="PNG to write (RUN/samples/reconstruct.png)")
     options = parser.parse_args(arguments)
 
     found, data = load_run(options.run, options.checkpoint)

@@ -12,7 +12,7 @@ from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK, sample_block
-from lightning_gen.files import atomic_write, write_png
+from lightning_gen.files import atomic_write, check_target, write_png
 from lightning_gen.images import grid
 from lightning_gen.tasks.common.require import require
 from lightning_gen.tasks.common.vectors import (
@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> None:
     """``lightning-gen sample RUN [--n N] [--seed S | --seeds S ...] [--label L ...] [--temperature T | --truncation T]
     [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
     options = _parser().parse_args(arguments)
+    if options.out:
+        check_target("--out", options.out, ".gif" if options.gif else ".png")
     module = require(load_module(checkpoint_path(options.run, options.checkpoint)), GenerativeModule)
     _check(options, module)
     levels, folder = module.spec.levels, options.run / "samples"
@@ -59,7 +61,7 @@ def _parser() -> Arguments:
     parser.add_argument("--interpolate", type=positive, help="so many ways between two noises, in place of --n")
     parser.add_argument("--steps", type=positive, default=9, help="images of a way (9)")
     parser.add_argument("--gif", action="store_true", help="the ways as an animation, there and back")
-    parser.add_argument("--out", type=Path, help="file to write (RUN/samples/sample.png, interpolation.png or .gif)")
+    parser.file("out", ".png", ".gif", help="PNG or GIF to write (RUN/samples/sample.png, interpolation.png or .gif)")
     return parser
 
 
