@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> None:
     """``lightning-gen sample RUN [--n N] [--seed S | --seeds S ...] [--label L ...] [--temperature T | --truncation T]
     [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
     options = _parser().parse_args(arguments)
+    if options.gif and not options.interpolate:
+        raise UserError("--gif given: want it with --interpolate")
     if options.out:
         check_target("--out", options.out, ".gif" if options.gif else ".png")
     module = require(load_module(checkpoint_path(options.run, options.checkpoint)), GenerativeModule)
@@ -81,8 +83,6 @@ def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
         raise UserError(f"--interpolate {options.interpolate} given: {name} has no vector that its images come from")
     if options.interpolate and options.seeds:
         raise UserError("--interpolate and --seeds given: want one")
-    if options.gif and not options.interpolate:
-        raise UserError("--gif given: want it with --interpolate")
     if options.interpolate and options.steps < 2:
         raise UserError(f"--steps is {options.steps}: want 2 or more")
 
