@@ -82,8 +82,8 @@ class ImageSpec:
         return hash(tuple(vars(self).values()))
 
     def __repr__(self) -> str:
-        told = {key: value for key, value in vars(self).items() if value is not None and value is not False}
-        return f"ImageSpec({', '.join(f'{key}={value!r}' for key, value in told.items())})"
+        given = {key: value for key, value in vars(self).items() if value is not None and value is not False}
+        return f"ImageSpec({', '.join(f'{key}={value!r}' for key, value in given.items())})"
 
     @property
     def shape(self) -> tuple[int, int, int]:

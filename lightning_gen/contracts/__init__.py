@@ -4,7 +4,7 @@
     ImageModule         anything that trains on images: spec, images seen, schedule, which part is averaged
     GenerativeModule    sample
     LikelihoodModule    log_prob in nats of the DISCRETE image; bits/dim; training, written once
-    PictureLogger          takes sample grids beside metrics
+    PictureLogger       takes sample grids beside metrics
     VariationalModule   log p(x|z) and KL, whose difference bounds log p(x)
     ReconstructionModule    reconstruct
     LatentModule        encode, decode
@@ -12,7 +12,9 @@
     NoiseModule         generate, from a noise vector
     CompletionModule    complete
     SequentialModule    decode_sequentially: every value of an image with its exact probabilities given those before
+    BitsBackModule      the Gaussian code and pixel probabilities that compression needs
     TranslationModule   translate
+    BackTranslationModule   translate_back
     AdversarialModule   the only manual optimisation in the project, in one method
 
 A batch is ``{"image": uint8 (B, C, H, W), "label": int64 (B,), "attributes": float (B, A), ...}``; a condition is the

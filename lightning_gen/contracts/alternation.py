@@ -55,6 +55,7 @@ class AdversarialTraining:
         schedule: factor on every learning rate (None: constant).
         discriminator_steps: see `Phase`; of the whole training where there are no phases.
         generator_steps: see `Phase`.
+        weights: see `Phase`; of the whole training where there are no phases.
         phases: one after the other over images seen; the last one may be open-ended. Empty: one phase.
         accumulate: batches whose gradients are averaged before each optimizer step, 1 or more.
         clip: largest gradient norm of each network (None: no clipping).
@@ -68,6 +69,7 @@ class AdversarialTraining:
     schedule: Schedule | None = None
     discriminator_steps: int = 1
     generator_steps: int = 1
+    weights: dict[str, float] = field(default_factory=dict)
     phases: list[Phase] = field(default_factory=list)
     accumulate: int = 1
     clip: float | None = None
@@ -83,8 +85,8 @@ class AdversarialTraining:
         )
         if self.clip is not None and not self.clip > 0:
             raise UserError(f"model.training.clip is {self.clip}: want above 0, or nothing")
-        if self.phases and (self.discriminator_steps, self.generator_steps) != (1, 1):
-            raise UserError("model.training has phases and steps of its own: want the steps in each phase")
+        if self.phases and (self.discriminator_steps, self.generator_steps, self.weights) != (1, 1, {}):
+            raise UserError("model.training has phases and steps or weights of its own: want them in each phase")
         if self.accumulate > 1 and max(self.generator_steps, *(p.generator_steps for p in self.phases), 1) > 1:
             raise UserError(f"model.training.accumulate is {self.accumulate} beside several generator_steps: want one")
         if any(phase.images == 0 for phase in self.phases[:-1]):
@@ -95,7 +97,7 @@ class AdversarialTraining:
     def phase(self, images_seen: int) -> Phase:
         """Return the phase of the batch that begins after `images_seen` training images."""
         if not self.phases:
-            return Phase(0, self.discriminator_steps, self.generator_steps)
+            return Phase(0, self.discriminator_steps, self.generator_steps, self.weights)
         end = 0
         for phase in self.phases[:-1]:
             end += phase.images
@@ -104,11 +106,11 @@ class AdversarialTraining:
         return self.phases[-1]
 
     def check_weights(self, names: Sequence[str]) -> None:
-        """Raise where a phase weighs a loss that the algorithm does not have."""
-        for phase in self.phases:
-            for name in phase.weights:
+        """Raise where a loss is weighted that the algorithm does not have."""
+        for where, weights in (("weights", self.weights), *(("phase.weights", phase.weights) for phase in self.phases)):
+            for name in weights:
                 if name not in names:
-                    raise UserError(f"phase.weights has {name}: want one of {', '.join(names)}")
+                    raise UserError(f"model.training.{where} has {name}: want one of {', '.join(names)}")
 
 
 def weighted_sum(losses: Losses, weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:

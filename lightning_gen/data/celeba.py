@@ -10,7 +10,7 @@ from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
 from lightning_gen.data.downloads import fetch
-from lightning_gen.data.files import Catalogue, FileImages
+from lightning_gen.data.files import DEFAULT_LOADER, Catalogue, FileImages, Loader
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.sources import Folder, Part, Source, Zip
 from lightning_gen.errors import UserError
@@ -41,7 +41,7 @@ class CelebA(FileImages):
         size: height and width of the images, see `Frame`.
         crop: side of the square that is cut from the middle before resizing; 148 is usual, 178 the whole width.
         levels: fewer than 256 (None: 256).
-        memory: see `FileImages`, as are `threads`, `batch_size`, `seed`, `augment` and `on_device`.
+        loader: see `FileImages`, as are `batch_size`, `seed`, `augment` and `on_device`.
     """
 
     def __init__(
@@ -51,14 +51,13 @@ class CelebA(FileImages):
         size: int = 64,
         crop: int | None = 148,
         levels: Levels | None = None,
-        memory: int = 1024,
-        threads: int = 4,
+        loader: Loader = DEFAULT_LOADER,
         batch_size: int = 64,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        super().__init__(Frame(size, 3, crop), levels, memory, threads, batch_size, seed, augment, on_device)
+        super().__init__(Frame(size, 3, crop), levels, loader, batch_size, seed, augment, on_device)
         self.root, self.download = Path(root).expanduser(), download
 
     @property

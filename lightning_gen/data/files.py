@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, final
 from weakref import WeakValueDictionary
@@ -22,7 +23,7 @@ from lightning_gen.data.sources import Source
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
-__all__ = ["Catalogue", "FileImages", "FileRows", "Pictures"]
+__all__ = ["DEFAULT_LOADER", "Catalogue", "FileImages", "FileRows", "Loader", "Pictures"]
 
 _AHEAD = 4  # batches that are decoded while one is used
 #: fingerprint -> decoded pictures: two objects of the same set in one process share them while one of them lives
@@ -98,6 +99,30 @@ class FileRows(Rows):
         return image
 
 
+@dataclass(frozen=True)
+class Loader:
+    """How picture files become pixels in memory. The images do not depend on it.
+
+    Args:
+        memory: megabytes; a set whose pixels fit is decoded once, before training, else in each epoch. 0: always.
+        threads: that decode, 1 or more.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    memory: int = 1024
+    threads: int = 4
+
+    def __post_init__(self) -> None:
+        if self.memory < 0:
+            raise UserError(f"data.loader.memory is {self.memory}: want 0 or more megabytes")
+        check_counts("data.loader", threads=self.threads)
+
+
+DEFAULT_LOADER = Loader()
+
+
 class Catalogue(NamedTuple):
     """The pictures of a set before any is decoded: files, what belongs to each, and which are in each split."""
 
@@ -112,8 +137,7 @@ class FileImages(IndexedImages):
     Args:
         frame: what each picture becomes.
         levels: fewer than 256, as a class (None: 256).
-        memory: megabytes; a set whose pixels fit is decoded once, before training, else in each epoch. 0: always.
-        threads: that decode.
+        loader: how the files are decoded.
         batch_size: see `IndexedImages`, as are `seed`, `augment` and `on_device`.
     """
 
@@ -121,18 +145,14 @@ class FileImages(IndexedImages):
         self,
         frame: Frame,
         levels: Levels | None = None,
-        memory: int = 1024,
-        threads: int = 4,
+        loader: Loader = DEFAULT_LOADER,
         batch_size: int = 64,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        if memory < 0:
-            raise UserError(f"data.memory is {memory}: want 0 or more megabytes")
-        check_counts("data", threads=threads)
         super().__init__(batch_size, seed, augment, on_device)
-        self.frame, self.levels, self.memory, self.threads = frame, levels, memory, threads
+        self.frame, self.levels, self.loader = frame, levels, loader
 
     @property
     @abstractmethod
@@ -164,10 +184,10 @@ class FileImages(IndexedImages):
         source, columns, splits = self.catalogue
         levels = {type(self.levels).__name__: vars(self.levels)} if self.levels else {}
         digest = hashlib.sha256(repr((self.spec.alone(), vars(self.frame), levels, self.class_names)).encode())
-        marks = list(source.marks())
+        checksums = list(source.checksums())
         for split in sorted(splits):
             order = splits[split]
-            digest.update("\n".join([split, *(f"{source.names[i]} {marks[i]}" for i in order.tolist())]).encode())
+            digest.update("\n".join([split, *(f"{source.names[i]} {checksums[i]}" for i in order.tolist())]).encode())
             for key, value in sorted(columns.items()):
                 digest.update(key.encode())
                 update(digest, take(value, order))
@@ -178,8 +198,8 @@ class FileImages(IndexedImages):
         """All pictures of all splits: a damaged one in a small set is found before training starts."""
         source, columns, _ = self.catalogue
         pictures = Pictures(source, self.frame, self.shape, self.levels)
-        rows = FileRows(pictures, columns, torch.arange(len(source.names)), self.threads)
-        if len(rows) * self.spec.dims > self.memory << 20:
+        rows = FileRows(pictures, columns, torch.arange(len(source.names)), self.loader.threads)
+        if len(rows) * self.spec.dims > self.loader.memory << 20:
             return rows
         decoded = _DECODED.get(self.fingerprint) or MemoryRows({"image": rows.in_memory(), **columns})
         _DECODED[self.fingerprint] = decoded
@@ -190,4 +210,4 @@ class FileImages(IndexedImages):
         if isinstance(whole, MemoryRows):
             return MemoryRows(whole.columns, order)
         assert isinstance(whole, FileRows)
-        return FileRows(whole.pictures, whole.columns, order, self.threads)
+        return FileRows(whole.pictures, whole.columns, order, self.loader.threads)

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
-from lightning_gen.data.files import Catalogue, FileImages
+from lightning_gen.data.files import DEFAULT_LOADER, Catalogue, FileImages, Loader
 from lightning_gen.data.layout import splits
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.rows import Column
@@ -22,10 +22,10 @@ from lightning_gen.errors import UserError
 __all__ = ["ClassFolders", "FolderImages", "ImageFolder", "check_share", "held_out"]
 
 
-def check_share(share: float) -> None:
+def check_share(share: float, name: str = "data.share") -> None:
     """Raise where `share`, for `held_out`, is not above 0 and below 0.5."""
     if not 0 < share < 0.5:
-        raise UserError(f"data.share is {share}: want above 0 and below 0.5")
+        raise UserError(f"{name} is {share}: want above 0 and below 0.5")
 
 
 def held_out(names: Mapping[Split, list[str]], share: float, split_seed: int) -> dict[Split, Tensor]:
@@ -77,8 +77,7 @@ class FolderImages(FileImages):
         levels: fewer than 256, as a class of ``lightning_gen.data.levels`` (None: 256).
         share: of the training pictures, for each of val and test that the root does not hold, above 0, below 0.5.
         split_seed: each value is another cut into splits.
-        memory: megabytes; a set whose pixels fit is decoded once, before training, else in each epoch.
-        threads: that decode.
+        loader: how the files are decoded.
         batch_size: images per process and batch.
         seed: of the order and the augmentation of the training images; the splits are the same for every seed.
         augment: changes training images at random (None: not).
@@ -94,15 +93,14 @@ class FolderImages(FileImages):
         levels: Levels | None = None,
         share: float = 0.1,
         split_seed: int = 0,
-        memory: int = 1024,
-        threads: int = 4,
+        loader: Loader = DEFAULT_LOADER,
         batch_size: int = 64,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
         check_share(share)
-        super().__init__(Frame(size, channels, crop), levels, memory, threads, batch_size, seed, augment, on_device)
+        super().__init__(Frame(size, channels, crop), levels, loader, batch_size, seed, augment, on_device)
         self.root, self.share, self.split_seed = Path(root).expanduser(), share, split_seed
         assert self.catalogue.splits  # a wrong root is refused at once
         assert self.spec

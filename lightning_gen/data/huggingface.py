@@ -12,7 +12,7 @@ import torch
 from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
-from lightning_gen.data.files import Catalogue, FileImages
+from lightning_gen.data.files import DEFAULT_LOADER, Catalogue, FileImages, Loader
 from lightning_gen.data.folders import check_share, held_out
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.rows import Column
@@ -44,7 +44,7 @@ class _HubSource(Source):
             raise UserError(f"data.columns.image {self.column} has no picture in row {index}: want one in each row")
         return picture["bytes"] if picture["bytes"] is not None else Path(picture["path"]).read_bytes()
 
-    def marks(self) -> Iterator[str]:
+    def checksums(self) -> Iterator[str]:
         step = 1 + (self.rows.data.nbytes or 0) // _READ_AT_MOST  # of a large set, every few pictures
         return (f"{zlib.crc32(self.read(i)):08x}" if i % step == 0 else "" for i in range(len(self.names)))
 
@@ -72,11 +72,16 @@ class Splits:
         train: of the training split.
         val: of the validation split (None: cut from train).
         test: of the test split (None: cut from train).
+        share: of the training pictures, for each split that is cut from them, above 0, below 0.5.
     """
 
     train: str = "train"
     val: str | None = None
     test: str | None = None
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_share(self.share, "data.splits.share")
 
 
 _COLUMNS, _SPLITS = Columns(), Splits()
@@ -91,13 +96,12 @@ class HubSet(FileImages):
         configuration: of the set, where it has several (None: its default).
         revision: commit or tag of the set on the hub: without one, numbers change when the set does.
         columns: their names.
-        splits: their names.
+        splits: their names, and the share of those that are cut from train.
         size: height and width of the images, see `Frame`, as `channels` and `crop`.
         channels: 1 grey, 3 RGB, None as the first picture.
         crop: side of the square that is cut from the middle before resizing (None: not).
         levels: fewer than 256 (None: 256).
-        share: of the training pictures, for each split that is cut from them.
-        memory: see `FileImages`, as are `threads`, `batch_size`, `seed`, `augment` and `on_device`.
+        loader: see `FileImages`, as are `batch_size`, `seed`, `augment` and `on_device`.
     """
 
     def __init__(
@@ -111,18 +115,15 @@ class HubSet(FileImages):
         channels: Literal[1, 3] | None = None,
         crop: int | None = None,
         levels: Levels | None = None,
-        share: float = 0.1,
-        memory: int = 1024,
-        threads: int = 4,
+        loader: Loader = DEFAULT_LOADER,
         batch_size: int = 64,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        check_share(share)
-        super().__init__(Frame(size, channels, crop), levels, memory, threads, batch_size, seed, augment, on_device)
-        self.path, self.configuration, self.revision, self.share = path, configuration, revision, share
-        self.columns = columns
+        super().__init__(Frame(size, channels, crop), levels, loader, batch_size, seed, augment, on_device)
+        self.path, self.configuration, self.revision = path, configuration, revision
+        self.columns, self.share = columns, splits.share
         asked: dict[Split, str | None] = {"train": splits.train, "val": splits.val, "test": splits.test}
         self.split_names: dict[Split, str] = {split: name for split, name in asked.items() if name is not None}
         assert self._parts  # loads the set: a wrong name is refused at once

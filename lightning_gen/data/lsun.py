@@ -8,7 +8,7 @@ from typing import Any, final
 from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.decode import Frame
-from lightning_gen.data.files import Catalogue, FileImages
+from lightning_gen.data.files import DEFAULT_LOADER, Catalogue, FileImages, Loader
 from lightning_gen.data.folders import check_share, held_out
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.sources import Joined, Source
@@ -35,7 +35,7 @@ class Lmdb(Source):
         with self.environment.begin() as view:
             return bytes(view.get(self.keys[index]))
 
-    def marks(self) -> Iterator[str]:
+    def checksums(self) -> Iterator[str]:
         return ("" for _ in self.keys)  # LSUN's keys are themselves hashes of the pictures
 
 
@@ -61,7 +61,7 @@ class LSUN(FileImages):
         size: height and width of the images, see `Frame`.
         levels: fewer than 256 (None: 256).
         share: of the training pictures, for test, and for val where the category has none.
-        memory: see `FileImages`, as are `threads`, `batch_size`, `seed`, `augment` and `on_device`.
+        loader: see `FileImages`, as are `batch_size`, `seed`, `augment` and `on_device`.
     """
 
     def __init__(
@@ -71,15 +71,14 @@ class LSUN(FileImages):
         size: int = 64,
         levels: Levels | None = None,
         share: float = 0.02,
-        memory: int = 1024,
-        threads: int = 4,
+        loader: Loader = DEFAULT_LOADER,
         batch_size: int = 64,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
         check_share(share)
-        super().__init__(Frame(size, 3), levels, memory, threads, batch_size, seed, augment, on_device)
+        super().__init__(Frame(size, 3), levels, loader, batch_size, seed, augment, on_device)
         self.category, self.root, self.share = category, Path(root).expanduser(), share
 
     @property

@@ -63,7 +63,7 @@ class Index(NamedTuple):
     splits: dict[Split, list[Shard]]
 
 
-def write_shards(data: ImageData, folder: Path, images: int, told: Callable[[str], None] = lambda line: None) -> Index:
+def write_shards(data: ImageData, folder: Path, images: int, report: Callable[[str], None] = lambda _: None) -> Index:
     """Write a set into shards: the same images in the same order and splits, under the same fingerprint. The index
     comes last: what a killed writer leaves is no set.
 
@@ -71,7 +71,7 @@ def write_shards(data: ImageData, folder: Path, images: int, told: Callable[[str
         data: of 1 or 3 channels; read in its fixed order, without augmentation.
         folder: new, or without an index.
         images: of each shard but the last of a split, 1 or more.
-        told: called with a line per shard.
+        report: called with a line per shard.
 
     Raises:
         UserError: the folder holds a set already, or the images cannot be PNG files.
@@ -96,7 +96,7 @@ def write_shards(data: ImageData, folder: Path, images: int, told: Callable[[str
                 stream.write(content.getbuffer())
             digest = hashlib.sha256(content.getbuffer()).hexdigest()
             splits[split].append(Shard(name, len(block), len(content.getbuffer()), digest))
-            told(f"{folder / name}: {len(block):,} images")
+            report(f"{folder / name}: {len(block):,} images")
     index = Index(data.name, data.fingerprint, data.spec, data.class_names, data.attribute_names, splits)
     shards = {split: [shard._asdict() for shard in found] for split, found in splits.items()}
     write_json(folder / "index.json", index._asdict() | {"format": 1, "spec": data.spec.as_dict(), "splits": shards})

@@ -19,7 +19,7 @@ __all__ = ["WANTED", "Folder", "Joined", "Part", "Source", "Zip", "tree"]
 _ENDINGS = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 )
-#: how the content of a picture begins: files without an ending are told by it
+#: how the content of a picture begins, by which files without an ending are recognised
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"P5", b"P6")
 #: what to say where there are no pictures
 WANTED = "want a folder with pictures (png, jpg, bmp, gif, webp, tif, ppm, pgm), or a zip file of them"
@@ -44,7 +44,7 @@ class Source(ABC):
         """Read the content of picture `index`; safe to call from several threads. Raises `UserError`, naming it."""
 
     @abstractmethod
-    def marks(self) -> Iterator[str]:
+    def checksums(self) -> Iterator[str]:
         """Per picture, what tells its content from another's."""
 
     def below(self, prefix: str) -> "Source":
@@ -79,7 +79,7 @@ class Folder(Source):
             shown = self.root / self.names[index]
             raise UserError(f"{shown} cannot be read ({error.strerror}): want a picture") from error
 
-    def marks(self) -> Iterator[str]:
+    def checksums(self) -> Iterator[str]:
         sizes = [(self.root / file).stat().st_size for file in self.files]
         if sum(sizes) > _READ_AT_MOST:
             return map(str, sizes)
@@ -133,7 +133,7 @@ class Zip(Source):
         except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError) as error:
             raise UserError(f"{self.path}: {name} cannot be read ({error}): want a picture") from error
 
-    def marks(self) -> Iterator[str]:
+    def checksums(self) -> Iterator[str]:
         infos = (self.file.getinfo(member) for member in self.members)
         return (f"{info.file_size} {info.CRC:08x}" for info in infos)
 
@@ -155,9 +155,9 @@ class Part(Source):
     def read(self, index: int) -> bytes:
         return self.source.read(self.indices[index])
 
-    def marks(self) -> Iterator[str]:
-        marks = list(self.source.marks())
-        return (marks[i] for i in self.indices)
+    def checksums(self) -> Iterator[str]:
+        checksums = list(self.source.checksums())
+        return (checksums[i] for i in self.indices)
 
 
 @final
@@ -177,9 +177,9 @@ class Joined(Source):
         part = bisect_right(self.ends, index)
         return self.parts[part].read(index - (self.ends[part - 1] if part else 0))
 
-    def marks(self) -> Iterator[str]:
+    def checksums(self) -> Iterator[str]:
         for part in self.parts:
-            yield from part.marks()
+            yield from part.checksums()
 
 
 def tree(root: Path) -> Source:

@@ -1,4 +1,4 @@
-"""Draws of a latent vector given part of what it paints, where only gradients are known: Langevin steps."""
+"""Langevin sampling of a latent vector given part of its image, by gradients alone."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 __all__ = ["langevin"]
 
-#: the share of proposals taken at which the Langevin walk moves fastest (Roberts and Rosenthal 1998, Theorem 1)
+#: the share of proposals taken at which the Langevin chain mixes fastest (Roberts and Rosenthal 1998, Theorem 1)
 _TAKEN = 0.574
 
 
@@ -27,11 +27,11 @@ def langevin(
 
     Args:
         generate: z (B, D) -> (B, ...), differentiable.
-        z: where the walk begins, (B, D).
+        z: start of the chain, (B, D).
         target: (B, ...), in the units of `generate`.
         known: bool, broadcasts to `target`.
         tolerance: above 0.
-        steps: of the walk, 1 or more.
+        steps: of the chain, 1 or more.
         generator: source of all randomness.
 
     Returns:

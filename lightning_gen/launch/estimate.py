@@ -20,7 +20,7 @@ from lightning_gen.config.loading import checkpoint_path, read_checkpoint
 from lightning_gen.errors import UserError
 from lightning_gen.files import read_json, read_json_lines
 
-__all__ = ["Measured", "Scale", "main", "measure", "scale"]
+__all__ = ["Estimate", "Measured", "estimate", "main", "measure"]
 
 
 class Measured(NamedTuple):
@@ -35,10 +35,11 @@ class Measured(NamedTuple):
     average: int
 
 
-class Scale(NamedTuple):
-    """What `devices` processes take: images per step; bytes that stay on each device with whole copies (DDP) and with
-    shares (FSDP), activations not among them; bytes that each sends per step (ring all-reduce of the gradients);
-    steps, seconds and money for the whole training."""
+class Estimate(NamedTuple):
+    """What a training takes on `devices` processes.
+
+    Images per step; bytes that stay on each device with whole copies (DDP) and with shares (FSDP), without activations;
+    bytes that each sends per step (ring all-reduce of the gradients); steps, seconds and money of the whole."""
 
     devices: int
     batch: int
@@ -84,8 +85,8 @@ def _bytes(value: Any) -> int:
     return sum(map(_bytes, items))
 
 
-def scale(found: Measured, devices: int, images: int, efficiency: float = 1.0, price: float = 0.0) -> Scale:
-    """What a training of `images` takes on `devices`, each with the run's batch.
+def estimate(found: Measured, devices: int, images: int, efficiency: float = 1.0, price: float = 0.0) -> Estimate:
+    """Compute what a training of `images` takes on `devices`, each with the run's batch.
 
     Args:
         found: from `measure`.
@@ -98,7 +99,7 @@ def scale(found: Measured, devices: int, images: int, efficiency: float = 1.0, p
     # Weights, their gradients, optimizer states; the average is whole on each process here.
     state = 2 * found.weights + found.optimizers
     seconds = images / (found.rate * devices * efficiency)
-    return Scale(
+    return Estimate(
         devices,
         batch,
         state + found.average,
@@ -133,7 +134,7 @@ def main(arguments: list[str]) -> None:
     for name in ("devices", *computed, *extrapolated):
         table.add_column(name, justify="right")
     for devices in options.devices:
-        row = scale(found, devices, options.images, options.efficiency, options.price or 0.0)
+        row = estimate(found, devices, options.images, options.efficiency, options.price or 0.0)
         sizes = map(_size, (row.whole, row.shared, row.sent))
         last = [f"{row.seconds / 3600:,.3g}", *([f"{row.cost:,.2f}"] if options.price else [])]
         table.add_row(f"{devices:,}", f"{row.batch:,}", *sizes, f"{row.steps:,}", *last)

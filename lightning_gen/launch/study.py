@@ -1,7 +1,7 @@
-"""The study behind a sweep: its trials in an Optuna storage, shared by workers that may die at any moment.
+"""The study behind a sweep: its trials in an Optuna storage, shared by workers, any of which may be killed.
 
-All trials are laid out as waiting slots when the study is made, so that which trials there are does not depend on who
-runs them. A worker that takes one keeps its heart beating; a trial whose heart has stopped is laid out again.
+All trials are queued when the study is made, so that they do not depend on the workers that run them. A worker sends a
+heartbeat for its trial. A trial without one is queued again.
 """
 
 import random
@@ -26,7 +26,7 @@ class Study:
         url: of the storage, e.g. ``sqlite:///runs/flow_depth/sweep.db`` or ``postgresql://user@host/sweeps``.
         seed: of all trials.
         stop: file: as the sweep says; median: stop what is worse than the median at the same step; none.
-        heartbeat: seconds between signs of life; a trial without one for twice as long is taken up again.
+        heartbeat: seconds between two of a trial; a trial without one for twice as long is queued again.
 
     Raises:
         UserError: the storage cannot be opened, or holds another sweep of this name.
@@ -82,16 +82,16 @@ class Study:
         there = {trial.user_attrs.get("index") for trial in self.study.get_trials(deepcopy=False)}
         points = [None] * (self.sweep.cap or 0) if self.sweep.method == "bayes" else self.sweep.points(self.seed)
         for index, values in enumerate(points):
-            if index not in there:  # all are, unless the process that laid them out died
+            if index not in there:  # all are, unless the process that queued them was killed
                 about = {"index": index} if values is None else {"index": index, "values": values}
                 self.study.enqueue_trial({}, user_attrs=about)
 
     def claim(self, poll: float = 1.0) -> Iterator[Any]:
-        """Trials for this worker, one after the other, until none is left anywhere: where others still run, it waits,
-        for one of them may die."""
+        """Yield trials for this worker, one after the other, until all have ended. Where others still run trials, wait:
+        a trial whose worker is killed is queued again."""
         import optuna
 
-        lent: set[int] = set()
+        seen: set[int] = set()
         while True:
             optuna.storages.fail_stale_trials(self.study)
             latest = self.latest().values()
@@ -106,22 +106,22 @@ class Study:
                 else:  # another worker was faster, and Optuna made a new trial
                     self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             elif "RUNNING" in states:
-                # A worker that died between taking a trial and its first beat left one whose heart never stops, for it
-                # never beat. Whoever waits lends each trial one beat: a living worker beats on, a dead one's is stale.
+                # Optuna calls a trial stale only after its first heartbeat. A worker that is killed before it has sent
+                # one would leave the trial running for ever: this worker sends one for every running trial.
                 running = {trial._trial_id for trial in latest if trial.state.name == "RUNNING"}
-                for identifier in running - lent:
+                for identifier in running - seen:
                     self.storage.record_heartbeat(identifier)
-                lent |= running
+                seen |= running
                 time.sleep(poll)
             else:
                 return
 
     def beat(self, trial: Any) -> None:
-        """Say that `trial` is alive."""
+        """Record a heartbeat of `trial`."""
         self.storage.record_heartbeat(trial._trial_id)
 
     def latest(self) -> dict[int, Any]:
-        """The newest try of every trial, by index."""
+        """Return the latest try of every trial, by index."""
         trials = self.study.get_trials(deepcopy=False)
         return {t.user_attrs["index"]: t for t in trials if "index" in t.user_attrs}
 

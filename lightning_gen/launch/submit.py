@@ -19,8 +19,8 @@ from lightning_gen.errors import UserError
 
 __all__ = ["Command", "fit_arguments", "main", "slurm_parameters"]
 
-#: in the job's script, before srun: what happens when it ends. A status of 2 is the user's mistake, told once; a job
-#: that is not RUNNING any more was cancelled, or has been requeued by the training itself.
+#: in the job's script, before srun: what happens when it ends. A status of 2 is the user's mistake, reported once. A
+#: job that is not RUNNING any more was cancelled, or has been requeued by the training itself.
 _AGAIN = """leave() {
   code=$?; tries={folder}/$SLURM_JOB_ID.retries; n=$(cat $tries 2>/dev/null || echo 0)
   name=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}; name=${name:-$SLURM_JOB_ID}
@@ -96,7 +96,7 @@ def _parser() -> Arguments:
 def fit_arguments(
     command: list[str], nodes: int, gpus: int, tasks: int | None, seeds: list[int] | None
 ) -> list[list[str]]:
-    """What each job runs: the command, told how many processes it has, and to go on with a run that is there.
+    """Build what each job runs: the command, with its number of processes, resuming a run that exists.
 
     Args:
         command: ``fit`` and its arguments, a ``--run.name`` among them.
@@ -136,7 +136,7 @@ def slurm_parameters(options: Any) -> dict[str, Any]:
         "signal_delay_s": options.warn,
         "partition": options.partition,
         "account": options.account,
-        # One that dies takes the others along: they would wait for it in a collective for good.
+        # Where one process fails, the others end too: they would wait for it in a collective for ever.
         "srun_args": ["--kill-on-bad-exit=1"],
         "setup": [again.replace("{retries}", str(options.retries))],
         "additional_parameters": {"requeue": True},

@@ -4,8 +4,8 @@
     lightning-gen sweep sweeps/flow_depth.yaml --set run.images=3200 seed_everything=[0,1]
     lightning-gen sweep sweeps/flow_depth.yaml --workers 64 --slurm --storage postgresql://me@db/sweeps
 
-Trials lie in a storage that all workers share; a worker that dies loses nothing: its trial is taken up again, from the
-newest checkpoint of its run. The same command goes on with a sweep that was interrupted.
+All workers share one storage of trials. The trial of a worker that is killed is queued again, and resumes from the last
+checkpoint of its run. The same command resumes an interrupted sweep.
 """
 
 import importlib.util
@@ -82,7 +82,9 @@ def _parser() -> Arguments:
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the sweep's folder lies here (runs)")
     parser.add_argument("--storage", help="URL that all workers reach (SQLite in the sweep's folder)")
     parser.add_argument("--stop", choices=["file", "median", "none"], default="file", help="early stopping (file)")
-    parser.add_argument("--heartbeat", type=positive, default=60, help="seconds; a silence of two is death (60)")
+    parser.add_argument(
+        "--heartbeat", type=positive, default=60, help="seconds (60); after two without one, a trial restarts"
+    )
     parser.add_argument("--share-gpus", action="store_true", help="let several workers use one GPU")
     parser.add_argument("--slurm", action="store_true", help="workers are Slurm jobs")
     parser.add_argument("--time", type=positive, default=240, help="minutes of each Slurm job (240)")

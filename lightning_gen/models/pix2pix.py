@@ -25,7 +25,7 @@ class Pix2Pix(AdversarialModule, TranslationModule):
         spec: of the images; with a source.
         generator: called with (spec), gives a net called with signed sources (B, C', H, W).
         discriminator: called with (spec).
-        loss: the game.
+        loss: of both players.
         training: how the players learn.
     """
 
@@ -62,10 +62,10 @@ class Pix2Pix(AdversarialModule, TranslationModule):
     def generator_losses(self, batch: Batch) -> Losses:
         source, real = self._source(batch), to_signed(batch["image"], self.spec.levels)
         fake = self.fakes(batch)
-        game = self.loss.generator(
+        adversarial = self.loss.generator(
             self.discriminator(fake, source).logits, lambda: self.discriminator(real, source).logits
         )
-        return {"adversarial": game, "l1": l1_loss(fake, real)}
+        return {"adversarial": adversarial, "l1": l1_loss(fake, real)}
 
     def translate(self, batch: Batch, generator: Generator | None = None) -> Tensor:
         return from_signed(self.make_fakes(batch), self.spec.levels)

@@ -98,7 +98,7 @@ class Table:
 def scores(run: RunRecord) -> list[Score]:
     """The scores of one run; of the same checkpoint, split and metric the later row counts.
 
-    A value of the live weights, taken during training, is left out where a checkpoint was measured in the same way.
+    A value taken during training is left out where a checkpoint was measured in the same way.
     """
     latest: dict[tuple[str, str, str], Score] = {}
     for row in run.evaluations:
@@ -106,8 +106,8 @@ def scores(run: RunRecord) -> list[Score]:
             score = _score(run, row, metric, entry)
             if score is not None:
                 latest[score.checkpoint, str(score.identity.get("split")), metric] = score
-    measured = {_key(score) for score in latest.values() if score.checkpoint != "live"}
-    return [score for score in latest.values() if score.checkpoint != "live" or _key(score) not in measured]
+    measured = {_key(score) for score in latest.values() if score.checkpoint != "training"}
+    return [score for score in latest.values() if score.checkpoint != "training" or _key(score) not in measured]
 
 
 def _score(run: RunRecord, row: dict[str, Any], metric: str, entry: Any) -> Score | None:

@@ -32,9 +32,9 @@ class WandbMirror(Logger, PictureLogger):
     """Mirrors configuration, facts, metrics over images seen, and sample grids of a run; the main process alone does.
 
     The files of W&B lie in ``wandb/`` inside the run folder; an offline run is sent later with ``wandb sync``. Its id
-    is kept there too, so that a resumed run goes on in the same place. A server that falls silent in mid-run costs the
-    training no row and no time but at its end, where what it has not taken is told in one line, with the command that
-    sends it. Any other failure is one line too, and training goes on: the run folder has everything.
+    is kept there too, so that a resumed run goes on in the same place. A server that stops answering delays the
+    training only at its end: one line then says what was not sent, with the command that sends it. Any other failure is
+    one line too, and training goes on. No row is lost: the run folder has them all.
 
     Args:
         project: of W&B.

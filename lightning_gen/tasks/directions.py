@@ -112,7 +112,7 @@ def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
 
 
 class _Drawn(NamedTuple):
-    """Vectors (N, Z), N rows of the condition or None, and what paints them."""
+    """Vectors (N, Z), N rows of the condition or None, and the function that generates images of them."""
 
     z: Tensor
     rows: Batch | None
@@ -192,7 +192,8 @@ def _target(name: str, module: GenerativeModule, data: ImageData) -> Target:
     attributes = data.attribute_names
     if name in classes:
         if "label" in module.condition_keys:
-            raise UserError(f"--targets {name} given: the label is told to {type(module).__name__}, want an attribute")
+            what = f"{type(module).__name__} is conditioned on the label"
+            raise UserError(f"--targets {name} given: {what}, want an attribute")
         return _class_reader(classes.index(name), data)
     if name in attributes:
         return _attribute_reader(attributes.index(name), data)

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
 
     changes = {name: getattr(options, name) for name in ("split", "samples", "weights", "seed")}
     changes = {name: value for name, value in changes.items() if value is not None}
-    for run in options.runs:  # a wrong name is told before an hour of work, not after
+    for run in options.runs:  # refuse a wrong name before an hour of work, not after
         checkpoint_path(run, options.checkpoint)
     with _processes() as (first, device):
         for run in options.runs:

@@ -1,5 +1,5 @@
-"""How surprising each image is: its negative log-likelihood, and scores made of it (see `tasks.outliers`); and how well
-each tells other images from the run's."""
+"""Outlier scores of images: negative log-likelihoods, and scores made of them (see `tasks.common.typicality`), with the
+AUROC of each against other images."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--weights", type=positive, default=1, help="k of the importance-weighted bound (1)")
     parser.add_argument("--images", type=positive, default=2000, help="at most so many of a set (2000)")
     parser.seed()
-    parser.file("out", ".csv", help="CSV to write, a row per image (RUN/scores.csv)")
+    parser.file("out", ".csv", help="CSV to write, a row per image (RUN/outliers.csv)")
     options = parser.parse_args(arguments)
 
     module, data = load_run(options.run, options.checkpoint)
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
         nats = scores(model, batches, options.weights, options.seed)
         second = None if background is None else scores(background, batches, options.weights, options.seed)
         found[name] = statistics(nats, torch.cat([batch["image"] for batch in batches]), typical.item(), second)
-    out = options.out or options.run / "scores.csv"
+    out = options.out or options.run / "outliers.csv"
     write_text(out, "\n".join(_lines(found)) + "\n")
     _show(found, f"{options.run}: negative log-likelihood ({bound}) of {options.split} images", data.name)
     print(out)

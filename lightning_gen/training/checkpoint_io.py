@@ -71,7 +71,7 @@ class AtomicCheckpointIO(CheckpointIO):
             raise UserError(f"checkpoint {path} cannot be written: {cause.strerror}; want space for it") from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Tensors and plain values only, on the CPU unless told; raises `UserError` where the file is damaged."""
+        """Load tensors and plain values only, on the CPU by default. Raises `UserError` where the file is damaged."""
         if not is_whole(path):
             raise UserError(f"checkpoint {path} is damaged: its checksum does not match")
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)

@@ -7,9 +7,9 @@ __all__ = ["build", "main"]
 
 def build(arguments: list[str]) -> Any:
     """The one construction path: configuration -> an object with .model, .datamodule, .trainer, .config."""
-    from lightning_gen.training.train import build as construct
+    from lightning_gen.training import train
 
-    return construct(arguments)
+    return train.build(arguments)
 
 
 def main(arguments: list[str]) -> None:

@@ -147,8 +147,9 @@ def test_networks_of_one_player_may_learn_differently(tmp_path):
         (lambda: Phase(generator_steps=0), r"phase\.generator_steps is 0: want 1 or more"),
         (lambda: Phase(discriminator_steps=-1), r"phase\.discriminator_steps is -1: want 0 or more"),
         (lambda: _training(phases=[Phase(), Phase(8)]), "0 images before the last"),
-        (lambda: _training(phases=[Phase()], discriminator_steps=2), "phases and steps of its own"),
+        (lambda: _training(phases=[Phase()], discriminator_steps=2), "phases and steps or weights of its own"),
         (lambda: _model("paired", phases=[Phase(weights={"L1": 1.0})]), r"weights has L1: want one of adversarial, l1"),
+        (lambda: _model("paired", weights={"L1": 1.0}), r"training.weights has L1: want one of adversarial, l1"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_one_line(make, words):

@@ -65,7 +65,7 @@ def test_a_damaged_picture_ends_the_command_in_one_line(memory, tmp_path, capsys
     write_pictures(tmp_path / "set", [f"{i}.png" for i in range(12)], (8, 8))
     for path in (tmp_path / "set").iterdir():
         path.write_bytes(path.read_bytes()[:-30] if path.stem != "0" else path.read_bytes())
-    arguments = ["--data.init_args.root", str(tmp_path / "set"), "--data.init_args.memory", str(memory)]
+    arguments = ["--data.init_args.root", str(tmp_path / "set"), "--data.init_args.loader.memory", str(memory)]
     arguments += ["--data.init_args.size", "8", "--data.init_args.batch_size", "4"]
     arguments += ["--run.root", str(tmp_path / "runs"), "--run.images", "8"]
     assert main([*FIT, "-c", "configs/data/folder.yaml", *arguments]) == 2

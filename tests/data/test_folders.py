@@ -10,6 +10,7 @@ from picture_files import write_pictures, zip_folder
 from PIL import Image
 
 from lightning_gen.data.augment import Chain, HorizontalFlip, RandomShift
+from lightning_gen.data.files import Loader
 from lightning_gen.data.folders import ClassFolders, ImageFolder
 from lightning_gen.data.levels import Threshold
 from lightning_gen.data.sources import Folder
@@ -47,7 +48,7 @@ def test_spec_is_known_at_construction_and_pixels_are_those_of_the_files(picture
 
 
 def test_streamed_and_in_memory_rows_are_the_same(pictures):
-    small, large = ClassFolders(str(pictures)), ClassFolders(str(pictures), memory=0, threads=3)
+    small, large = ClassFolders(str(pictures)), ClassFolders(str(pictures), loader=Loader(0, 3))
     for split in SPLITS:
         assert torch.equal(_all(small, split), _all(large, split))
     assert small.fingerprint == large.fingerprint
@@ -130,7 +131,7 @@ def test_what_changes_pixels_changes_the_fingerprint(pictures, options):
 def test_resume_in_mid_epoch_is_bit_for_bit(pictures, memory):
     def loader():
         augment = Chain([HorizontalFlip(), RandomShift(2)])
-        data = ClassFolders(str(pictures), batch_size=3, memory=memory, augment=augment, threads=2)
+        data = ClassFolders(str(pictures), batch_size=3, loader=Loader(memory, 2), augment=augment)
         return data.train_dataloader()
 
     def stream(loader):
@@ -256,8 +257,6 @@ CASES = {
     "crop": (_two_sizes, {"crop": 8, "size": 4}, "data.crop is 8, but picture 0.png is 6x6: want a crop inside"),
     "size": (_two_sizes, {"size": 0}, "data.size is 0: want 1 or more pixels"),
     "share": (_two_sizes, {"share": 0.6}, "data.share is 0.6: want above 0 and below 0.5"),
-    "memory": (_two_sizes, {"memory": -1}, "data.memory is -1: want 0 or more megabytes"),
-    "threads": (_two_sizes, {"threads": 0}, "data.threads is 0: want 1 or more"),
 }
 
 
@@ -270,9 +269,16 @@ def test_every_mistake_is_one_plain_line_before_training(case, tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_wrong_loader_is_one_plain_line():
+    with pytest.raises(UserError, match=r"data.loader.memory is -1: want 0 or more megabytes"):
+        Loader(memory=-1)
+    with pytest.raises(UserError, match=r"data.loader.threads is 0: want 1 or more"):
+        Loader(threads=0)
+
+
 def test_a_damaged_picture_of_a_streamed_set_is_named_when_its_turn_comes(tmp_path):
     _damaged(tmp_path / "set")
-    loader = ImageFolder(str(tmp_path / "set"), batch_size=3, memory=0).train_dataloader()
+    loader = ImageFolder(str(tmp_path / "set"), batch_size=3, loader=Loader(0)).train_dataloader()
     with pytest.raises(UserError, match=r"picture 3.png cannot be decoded"):
         list(itertools.chain(loader, loader, loader))
 
@@ -284,7 +290,7 @@ def test_a_picture_without_class_is_named(pictures):
 
 
 def test_a_file_that_vanishes_is_named(pictures):
-    data = ImageFolder(str(pictures), memory=0)
+    data = ImageFolder(str(pictures), loader=Loader(0))
     shutil.rmtree(pictures / "dog")
     with pytest.raises(UserError, match=r"dog/0\d.png cannot be read"):
         list(data.rows("train").batches([torch.arange(16)]))

@@ -8,6 +8,7 @@ import torch
 from picture_files import write_pictures
 from PIL import Image
 
+from lightning_gen.data.files import Loader
 from lightning_gen.data.huggingface import Columns, HubSet, Splits
 from lightning_gen.errors import UserError
 
@@ -45,9 +46,8 @@ def test_pictures_labels_and_captions_are_those_of_the_set(hub, memory):
     data = HubSet(
         str(hub / "set"),
         columns=Columns(label="label", text="caption"),
-        splits=Splits(test="test"),
-        share=0.2,
-        memory=memory,
+        splits=Splits(test="test", share=0.2),
+        loader=Loader(memory),
     )
     assert [data.size(split) for split in ("train", "val", "test")] == [8, 2, 4]
     assert data.class_names == ("cat", "dog")
@@ -65,8 +65,7 @@ def test_pictures_labels_and_captions_are_those_of_the_set(hub, memory):
         == HubSet(
             str(hub / "set"),
             columns=Columns(label="label", text="caption"),
-            splits=Splits(test="test"),
-            share=0.2,
+            splits=Splits(test="test", share=0.2),
             seed=3,
         ).fingerprint
     )
@@ -78,12 +77,16 @@ def test_pictures_labels_and_captions_are_those_of_the_set(hub, memory):
         ({"splits": Splits("training")}, r"has no split training: want one of train, test"),
         ({"columns": Columns("picture")}, r"has no Image column picture: want one of image"),
         ({"columns": Columns(label="caption")}, r"has no ClassLabel column caption: want one of label"),
-        ({"share": 0.0}, r"data.share is 0.0: want above 0"),
     ],
 )
 def test_wrong_names_are_one_plain_line(hub, options, words):
     with pytest.raises(UserError, match=words):
         HubSet(str(hub / "set"), **options)
+
+
+def test_a_share_of_nothing_is_one_plain_line():
+    with pytest.raises(UserError, match=r"data.splits.share is 0.0: want above 0"):
+        Splits(share=0.0)
 
 
 def test_a_missing_set_is_one_plain_line(hub):

@@ -13,6 +13,7 @@ from torchvision import datasets
 
 from lightning_gen.data.celeba import CELEBA_ATTRIBUTES, CelebA
 from lightning_gen.data.downloads import CIFAR10, MNIST, SVHN, FashionMNIST
+from lightning_gen.data.files import Loader
 from lightning_gen.data.imagenet import ImageNet32, ImageNet64
 from lightning_gen.data.levels import Bernoulli
 from lightning_gen.data.lsun import LSUN
@@ -279,7 +280,7 @@ def test_lsun_reads_lmdb_folders(tmp_path):
     data = LSUN("tower", str(tmp_path), size=8, share=0.2)
     assert [data.size(split) for split in ("train", "val", "test")] == [8, 3, 2]
     data.spec.check(next(data.batches("train", 8))["image"])
-    assert data.fingerprint == LSUN("tower", str(tmp_path), size=8, share=0.2, memory=0).fingerprint
+    assert data.fingerprint == LSUN("tower", str(tmp_path), size=8, share=0.2, loader=Loader(0)).fingerprint
 
 
 def test_no_lsun_is_one_plain_line(tmp_path):

@@ -3,20 +3,20 @@
 import pytest
 
 from lightning_gen.config.cli import main
-from lightning_gen.launch.estimate import Measured, measure, scale
+from lightning_gen.launch.estimate import Measured, estimate, measure
 
 ONE = Measured(rate=100.0, processes=2, batch=16, weights=4000, optimizers=8000, average=4000)
 
 
 def test_devices_divide_time_and_shares_but_not_the_cost():
-    one, eight = (scale(ONE, devices, 360_000, price=3.0) for devices in (1, 8))
+    one, eight = (estimate(ONE, devices, 360_000, price=3.0) for devices in (1, 8))
     assert (one.seconds, one.cost, one.sent) == (3600.0, 3.0, 0)
     assert (eight.seconds, eight.cost) == (450.0, 3.0)
     assert (one.batch, eight.batch, eight.steps) == (16, 128, 2813)
     assert one.whole == one.shared == eight.whole == 2 * 4000 + 8000 + 4000
     assert eight.shared == 16000 // 8 + 4000
     assert eight.sent == 2 * 7 * 4000 // 8
-    assert scale(ONE, 8, 360_000, efficiency=0.5, price=3.0).cost == 6.0
+    assert estimate(ONE, 8, 360_000, efficiency=0.5, price=3.0).cost == 6.0
 
 
 def test_a_run_is_measured_and_what_it_does_not_say_is_said(tmp_path, capsys):
@@ -43,6 +43,6 @@ def test_a_run_is_measured_and_what_it_does_not_say_is_said(tmp_path, capsys):
 
 @pytest.mark.parametrize("devices", [1, 3, 512])
 def test_shares_are_never_more_than_whole_copies(devices):
-    row = scale(ONE, devices, 1000)
+    row = estimate(ONE, devices, 1000)
     assert row.shared <= row.whole
     assert row.sent < 2 * ONE.weights

@@ -128,7 +128,7 @@ def test_one_seed_and_other_labels_are_other_images(tmp_path):
     module = load_module(tmp_path / "r" / "checkpoints" / "last.ckpt")
     assert module.condition_keys == ("label",)
     with torch.no_grad():
-        module.generator.net.to_image.weight.mul_(1000)  # after one batch it paints grey, whatever it is told
+        module.generator.net.to_image.weight.mul_(1000)  # after one batch it generates grey, whatever its condition
         a, b, again = (
             module.sample(8, {"label": torch.full((8,), label)}, generator=torch.Generator().manual_seed(3))
             for label in (1, 2, 1)

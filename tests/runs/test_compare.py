@@ -107,12 +107,12 @@ def test_the_later_row_replaces_the_earlier(make_run, tmp_path):
     assert [(r.score.value, r.score.checkpoint) for r in table.groups[0].rows] == [(2.0, "last"), (3.0, "best")]
 
 
-def test_live_values_give_way_to_checkpoints_measured_the_same_way(make_run, tmp_path):
-    live = evaluation(bits(1.0), checkpoint="live")
-    make_run("a", [live, evaluation(bits(2.0))])
-    make_run("b", [live, evaluation(bits(2.0, images=10))])
+def test_values_taken_during_training_give_way_to_checkpoints_measured_the_same_way(make_run, tmp_path):
+    training = evaluation(bits(1.0), checkpoint="training")
+    make_run("a", [training, evaluation(bits(2.0))])
+    make_run("b", [training, evaluation(bits(2.0, images=10))])
     found = [[(r.score.run.label, r.score.checkpoint) for r in t.groups[0].rows] for t in tables_of(tmp_path)]
-    assert sorted(found) == [[("b", "last")], [("b", "live"), ("a", "last")]]
+    assert sorted(found) == [[("b", "last")], [("b", "training"), ("a", "last")]]
 
 
 def test_entries_that_do_not_say_what_they_measure_are_left_out(make_run, tmp_path):

@@ -47,7 +47,7 @@ def cgan(fit):
 
 @pytest.fixture(scope="session")
 def shapes(fit):
-    """A GAN that is told the class of a coloured shape."""
+    """A GAN conditioned on the class of a coloured shape."""
     words = ["-c", "configs/data/shapes16.yaml", "--data.init_args.images", "256", *TINY]
     return _loud(fit("gan/cgan", *words))
 

@@ -161,7 +161,7 @@ def test_scores_are_the_models_and_strange_images_stand_out(run, capsys):
     out = capsys.readouterr().out
     assert "shuffled" in out
     assert "AUROC" in out
-    rows = list(csv.DictReader((run / "scores.csv").open()))
+    rows = list(csv.DictReader((run / "outliers.csv").open()))
     assert [sum(row["set"] == name for row in rows) for name in ("digits", "shuffled", "mirrored")] == [300] * 3
     module, data = load_run(run)
     mean = np.mean([float(row["nats"]) for row in rows if row["set"] == "digits"])

@@ -62,7 +62,7 @@ def test_scores_are_what_their_papers_say():
 def test_score_holds_every_statistic_against_another_set(flow, capsys):
     arguments = ["outliers", str(flow), "--other", "shuffled", "--background", str(flow), "--images", "64"]
     assert main(arguments) == 0
-    lines = (flow / "scores.csv").read_text().splitlines()
+    lines = (flow / "outliers.csv").read_text().splitlines()
     assert lines[0] == "set,image,nats,typicality,complexity,ratio"
     assert len(lines) == 1 + 2 * 64
     assert {line.rpartition(",")[2] for line in lines[1:]} == {"0"}  # a model is no better than itself

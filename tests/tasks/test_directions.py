@@ -91,7 +91,7 @@ def test_strips_along_classes_and_attributes(gan, shapes, tmp_path, capsys):
     ("which", "arguments", "words"),
     [
         ("gan", ["--targets", "11"], "--targets 11 given: want one of 0, 1, 2"),
-        ("shapes", ["--targets", "disc"], "--targets disc given: the label is told to GAN, want an attribute"),
+        ("shapes", ["--targets", "disc"], "--targets disc given: GAN is conditioned on the label, want an attribute"),
         ("gan", ["--label", "1"], "--label 1 given: this GAN is not conditioned on labels"),
         ("shapes", ["--label", "80"], "--label 80 given: want 0 to 7"),
         ("gan", ["--steps", "1"], "--steps is 1: want 2 or more"),

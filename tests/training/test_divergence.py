@@ -1,4 +1,4 @@
-"""A NaN in mid-training destroys nothing that was good, and is told."""
+"""A NaN in mid-training destroys nothing that was good, and is reported."""
 
 import json
 import math

@@ -24,7 +24,7 @@ def test_the_first_distance_has_a_short_name_as_well(tmp_path):
     module = nn.Module()
     module.images_seen, module.steps, module.ema_network = 64, 1, nn.Identity()
     trainer = SimpleNamespace(
-        datamodule=Digits(), callbacks=[], callback_metrics={}, is_global_zero=True, loggers=[logger]
+        datamodule=Digits(), callbacks=[], callback_metrics={}, is_global_zero=True, loggers=[logger], should_stop=False
     )
     Evaluate(evaluation, tmp_path)._measure(trainer, module)
     assert logged == {

@@ -98,7 +98,7 @@ def collapsed(tmp_path_factory):
 def test_a_seeded_collapse_is_told_and_stops_the_run(collapsed):
     assert "collapse" in alarms_of(collapsed)
     told = read_json_lines(collapsed / "alarms.jsonl")
-    assert len({row["alarm"] for row in told}) == len(told), "an alarm is told once"
+    assert len({row["alarm"] for row in told}) == len(told), "an alarm is raised once"
     checkpoint = torch.load(collapsed / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["images_seen"] == next(row["images_seen"] for row in told if row["alarm"] == "collapse")
     assert checkpoint["images_seen"] < 20480

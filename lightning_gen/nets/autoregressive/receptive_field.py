@@ -32,9 +32,9 @@ def pixels_seen(net: CausalNet, image: ImageSpec, pixels: list[Pixel], context: 
     for _ in range(draws):
         other = _with_other_weights(net, chance)
         x = torch.randn(1, *image.shape, generator=chance, dtype=torch.float64).requires_grad_()
-        told = torch.randn(1, context, generator=chance, dtype=torch.float64) if context else None
+        given = torch.randn(1, context, generator=chance, dtype=torch.float64) if context else None
         with torch.enable_grad():
-            raw = other(x, told)  # (1, P, H, W)
+            raw = other(x, given)  # (1, P, H, W)
             for i, (row, column) in enumerate(pixels):
                 (gradient,) = torch.autograd.grad(raw[0, :, row, column].sum(), x, retain_graph=True)
                 seen[i] |= (gradient[0] != 0).any(0)

@@ -25,7 +25,7 @@ def generate_function(module: GenerativeModule) -> Generate:
 
 
 def check_labels(module: GenerativeModule, labels: Sequence[int]) -> None:
-    """Raise where the classes that the user wants cannot be told to the model."""
+    """Raise where the model cannot be conditioned on the classes that the user wants."""
     if labels and "label" not in module.condition_keys:
         raise UserError(f"--label {labels[0]} given: this {type(module).__name__} is not conditioned on labels")
     if labels and max(labels) >= module.spec.classes:

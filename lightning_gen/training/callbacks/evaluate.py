@@ -41,14 +41,14 @@ class Evaluate(ModelScore):
         self.evaluation, self.folder = evaluation, folder
         self.interval = ImageInterval(every)
         self.measured = -1
-        self.newest: tuple[int, float, str] | None = None
+        self.latest: tuple[int, float, str] | None = None
         self.logged = False
         #: of the metrics that have been logged
         self.names: list[str] = []
 
     @property
     def score(self) -> tuple[int, float, str] | None:
-        return self.newest
+        return self.latest
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
@@ -83,9 +83,12 @@ class Evaluate(ModelScore):
         self.names = list(_by_name(metrics))
         name, first = next(iter(metrics.items()))
         measure = f"{name} {json.dumps(first['identity'], sort_keys=True, default=str)}"
-        self.newest = (module.images_seen, first["value"], measure) if first["value"] is not None else None
+        self.latest = (module.images_seen, first["value"], measure) if first["value"] is not None else None
         if trainer.is_global_zero:
-            row = evaluation_row(module.images_seen, "last", self.evaluation.split, time.monotonic() - began, metrics)
+            checkpoint = "last" if trainer.should_stop else "training"  # only at the end a checkpoint has these weights
+            row = evaluation_row(
+                module.images_seen, checkpoint, self.evaluation.split, time.monotonic() - began, metrics
+            )
             append_json_line(self.folder / "evaluations.jsonl", row)
         log_metrics(trainer, module, _by_name(metrics))
         self.logged = True
@@ -93,7 +96,7 @@ class Evaluate(ModelScore):
     def _log_not_finite(self, trainer: Trainer, module: ImageModule) -> None:
         """Log no number for a model without finite weights: a Fréchet distance of its images would be one."""
         likelihood = isinstance(module, LikelihoodModule)
-        self.newest, names = None, self.names or ["eval/bits_per_dim" if likelihood else "eval/fd"]
+        self.latest, names = None, self.names or ["eval/bits_per_dim" if likelihood else "eval/fd"]
         log_metrics(trainer, module, dict.fromkeys(names, math.nan))
         self.logged = True
 

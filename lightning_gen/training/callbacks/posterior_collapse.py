@@ -30,7 +30,7 @@ class PosteriorCollapseMonitor(Observer):
     """
 
     def __init__(self, every: int = 0, images: int = 256, least: float = 0.05) -> None:
-        self.interval, self.images, self.least, self.told = ImageInterval(every), images, least, False
+        self.interval, self.images, self.least, self.warned = ImageInterval(every), images, least, False
         self.measured = -1
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
@@ -57,9 +57,9 @@ class PosteriorCollapseMonitor(Observer):
 
     def _warn(self, trainer: Trainer, module: ImageModule, rates: list[float]) -> None:
         dead = [str(i) for i, rate in enumerate(rates) if rate < self.least]
-        if not dead or self.told:
+        if not dead or self.warned:
             return
-        self.told = True
+        self.warned = True
         where = f"layers {', '.join(dead)} of {len(rates)}" if len(rates) > 1 else "its codes"
         text = f"posterior collapse after {module.images_seen} images: {where} carry less than {self.least} nats"
         if trainer.is_global_zero:
@@ -84,8 +84,8 @@ class PosteriorCollapseMonitor(Observer):
         return torch.cat(log_likelihood), torch.cat(kl)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"interval": self.interval.state_dict(), "told": self.told, "measured": self.measured}
+        return {"interval": self.interval.state_dict(), "warned": self.warned, "measured": self.measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.interval.load_state_dict(state_dict["interval"])
-        self.told, self.measured = state_dict["told"], state_dict["measured"]
+        self.warned, self.measured = state_dict["warned"], state_dict["measured"]
