@@ -7,6 +7,7 @@ Images travel as uint8 (B, C, H, W) with values 0..levels-1. Three scalings exis
     display  0..255    what people see
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ __all__ = [
     "from_unit",
     "grid",
     "halvings",
+    "label_map",
     "to_display",
     "to_signed",
     "to_unit",
@@ -42,6 +44,8 @@ class ImageSpec:
         source: spec of the image that this one is made from, such as a label map or a smaller picture; None where the
             set has none.
         text: whether captions come with the images.
+        palette: of a label map: RGB, 0..255, of each class. With one channel a pixel's level is its class, with more
+            the channel that is 1 (levels 2, one-hot). None: the image is no label map.
     """
 
     # Neither a dataclass nor @final: the configuration library takes those apart into required arguments.
@@ -55,6 +59,7 @@ class ImageSpec:
         attributes: int = 0,
         source: "ImageSpec | None" = None,
         text: bool = False,
+        palette: "Sequence[Sequence[int]] | None" = None,
     ) -> None:
         self.channels, self.height, self.width = channels, height, width
         self.levels, self.classes, self.attributes = levels, classes, attributes
@@ -64,6 +69,17 @@ class ImageSpec:
                 raise UserError(f"spec.{name} is {getattr(self, name)}: want at least 1")
         if not 2 <= levels <= 256:
             raise UserError(f"spec.levels is {levels}: want 2 to 256 (uint8 pixels)")
+        self.palette = None if palette is None else tuple(tuple(colour) for colour in palette)
+        if self.palette is not None:
+            self._check_palette(self.palette)
+
+    def _check_palette(self, palette: tuple[tuple[int, ...], ...]) -> None:
+        classes = self.levels if self.channels == 1 else self.channels
+        if len(palette) != classes or (self.channels > 1 and self.levels != 2):
+            raise UserError(f"spec.palette has {len(palette)} colours: want one per class, {classes} for {self}")
+        wrong = [c for c in palette if len(c) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in c)]
+        if wrong:
+            raise UserError(f"spec.palette has the colour {list(wrong[0])}: want three numbers, 0 to 255")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, from which `from_dict` makes the same spec."""
@@ -100,11 +116,13 @@ class ImageSpec:
         return ImageSpec(*self.shape, self.levels, self.classes, self.attributes)
 
     def fits(self, other: "ImageSpec") -> bool:
-        """Whether images of one are images of the other: equal shape and levels, made from the same kind of source."""
+        """Whether images of one are images of the other: equal shape, levels and palette, made from the same kind of
+        source."""
         if (self.source is None) != (other.source is None):
             return False
         same_source = self.source is None or other.source is None or self.source.fits(other.source)
-        return same_source and (self.shape, self.levels) == (other.shape, other.levels)
+        alike = (self.shape, self.levels, self.palette) == (other.shape, other.levels, other.palette)
+        return same_source and alike
 
     def check(self, image: Tensor) -> None:
         """Raise where `image` is not uint8 (B, C, H, W) of this spec: a range mix-up becomes an error here."""
@@ -161,28 +179,37 @@ def to_display(image: Tensor, levels: int) -> Tensor:
     return (image.float() * (255.0 / (levels - 1))).round().to(torch.uint8)
 
 
-def as_pictures(image: Tensor, levels: int, size: tuple[int, int]) -> Tensor:
+def as_pictures(image: Tensor, spec: ImageSpec, size: tuple[int, int] | None = None) -> Tensor:
     """Make images of any number of channels comparable side by side.
 
     Args:
-        image: uint8 (B, C, h, w). One channel is grey, three are colours; any other number is shown by which channel is
-            the largest (a label map as one-hot channels), in shades of grey.
-        levels: of the image.
-        size: (H, W) to enlarge or shrink to, by the nearest pixel.
+        image: uint8 (B, C, h, w). A label map has the colours of its palette, one channel is grey, three are colours;
+            any other number is shown by which channel is the largest, in shades of grey.
+        spec: of the image; its height and width may be others.
+        size: (H, W) to enlarge or shrink to, by the nearest pixel (None: as it is).
 
     Returns:
         uint8 (B, 3, H, W), values 0..255.
     """
-    channels = image.shape[1]
-    if channels in (1, 3):
-        shown = to_display(image, levels)
+    if spec.palette is not None:
+        shown = torch.tensor(spec.palette, dtype=torch.uint8, device=image.device)[label_map(image)].permute(0, 3, 1, 2)
+    elif spec.channels in (1, 3):
+        shown = to_display(image, spec.levels)
     else:
-        shades = torch.linspace(0, 255, channels, device=image.device).round().to(torch.uint8)
+        shades = torch.linspace(0, 255, spec.channels, device=image.device).round().to(torch.uint8)
         shown = shades[image.argmax(1, keepdim=True)]  # (B, 1, h, w)
+    if size is None:
+        return shown.expand(-1, 3, -1, -1)
     rows, columns = (
         torch.arange(new, device=image.device) * old // new for new, old in zip(size, shown.shape[2:], strict=True)
     )
     return shown[:, :, rows[:, None], columns].expand(-1, 3, -1, -1)
+
+
+def label_map(image: Tensor) -> Tensor:
+    """Read the classes of label maps, uint8 (B, C, H, W) -> int64 (B, H, W): the level of one channel, the largest of
+    several."""
+    return image[:, 0].long() if image.shape[1] == 1 else image.argmax(1)
 
 
 def grid(image: Tensor, levels: int, columns: int = 8, cell: int = 64, gap: int = 2) -> Tensor:

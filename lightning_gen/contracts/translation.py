@@ -15,9 +15,14 @@ __all__ = ["BackTranslationModule", "TranslationModule"]
 class TranslationModule(ImageModule):
     """A model that makes an image from ``batch["source"]``."""
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether one source gives other outputs with another generator."""
+        return False
+
     @abstractmethod
     def translate(self, batch: Batch, generator: Generator | None = None) -> Tensor:
-        """Translate each source.
+        """Translate each source. Its height and width may be others than those of the spec.
 
         Args:
             batch: with ``source``, uint8 (B, C', h, w), and the other `condition_keys` where the model has any.
@@ -32,9 +37,9 @@ class TranslationModule(ImageModule):
         assert self.spec.source is not None
         few, size = select_rows(batch, 0, 8), (self.spec.height, self.spec.width)
         columns = [
-            as_pictures(few["source"], self.spec.source.levels, size),
-            as_pictures(self.translate(few, generator), self.spec.levels, size),
-            as_pictures(few["image"], self.spec.levels, size),
+            as_pictures(few["source"], self.spec.source, size),
+            as_pictures(self.translate(few, generator), self.spec, size),
+            as_pictures(few["image"], self.spec, size),
         ]  # each uint8 (B, 3, H, W)
         return grid(torch.stack(columns, 1).flatten(0, 1), 256, columns=3)
 

@@ -1,9 +1,10 @@
-"""Pairs of a source and an image: two halves of one picture, and drawn label maps with their shapes."""
+"""Pairs of a source and an image in picture files: halves of one picture, and two folders of equal names."""
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, final
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple, final
 
 import torch
 from PIL import Image
@@ -16,30 +17,102 @@ from lightning_gen.data.folders import check_share, held_out
 from lightning_gen.data.layout import splits
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
-from lightning_gen.data.shapes import KINDS, render
-from lightning_gen.data.sources import Joined
+from lightning_gen.data.sides import SEARCHED, Photo, Side
+from lightning_gen.data.sources import Source
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
-__all__ = ["ShapeMaps", "SideBySide"]
+__all__ = ["FilePairs", "FolderPairs", "PairFile", "SideBySide", "opener"]
 
 
-@final
-class SideBySide(MemoryImages):
-    """Pictures whose left and right half show the same scene, as the sets of Pix2Pix come: facades, maps, edges.
+class PairFile(NamedTuple):
+    """One pair before it is decoded: its name, and what opens its source and its image."""
 
-    Both halves are resized alike, cut alike and, in training, augmented alike. All pictures are decoded at once.
+    name: str
+    open: Callable[[], tuple[Image.Image, Image.Image]]
+
+
+class FilePairs(MemoryImages):
+    """Pairs in picture files. Both sides are resized alike and, in training, augmented alike. All pictures are decoded
+    at once.
 
     Args:
-        root: folder or zip file of pictures, with or without ``train``, ``val`` and ``test`` in it.
-        size: height and width of each half in pixels.
-        source: which half is translated into the other.
-        share: of the training pictures, for each split that is cut from them, above 0, below 0.5.
+        size: height and width in pixels of both sides, one number or two.
+        share: of the training pairs, for each split that is cut from them, above 0, below 0.5.
         split_seed: of that cut.
         batch_size: pairs per process and batch.
         seed: of the order and the augmentation of the training pairs.
-        augment: the same change of both halves (None: none).
+        augment: the same change of both sides (None: none).
         on_device: see `IndexedImages`.
+        read_source: what the source pictures become (None: `Photo`).
+        read_image: what the target pictures become (None: `Photo`).
+    """
+
+    def __init__(
+        self,
+        size: int | list[int] = 128,
+        share: float = 0.1,
+        split_seed: int = 0,
+        batch_size: int = 4,
+        seed: int = 0,
+        augment: Augmentation | None = None,
+        on_device: bool = True,
+        read_source: Side | None = None,
+        read_image: Side | None = None,
+    ) -> None:
+        check_share(share)
+        sides = [size, size] if isinstance(size, int) else list(size)
+        if len(sides) != 2:
+            raise UserError(f"data.size is {size}: want one number, or height and width")
+        for side in sides:
+            check_counts("data", size=side)
+        super().__init__(batch_size, seed, augment, on_device)
+        self.sides = (sides[0], sides[1])
+        self.read_source, self.read_image = read_source or Photo(), read_image or Photo()
+        self.share, self.split_seed = share, split_seed
+        assert self._listed  # a wrong root is refused at once
+
+    @property
+    @abstractmethod
+    def pairs(self) -> Mapping[Split, list[PairFile]]:
+        """The pairs of each split that there is, ``train`` at least; without decoding."""
+
+    @cached_property
+    def _listed(self) -> list[PairFile]:
+        return [pair for part in self.pairs.values() for pair in part]
+
+    @cached_property
+    def _places(self) -> dict[Split, Tensor]:
+        names: dict[Split, list[str]] = {split: [pair.name for pair in part] for split, part in self.pairs.items()}
+        return held_out(names, self.share, self.split_seed)
+
+    @cached_property
+    def spec(self) -> ImageSpec:  # type: ignore[override]
+        training = [self._listed[i] for i in self._places["train"][:SEARCHED].tolist()]
+        self.read_source.learn(pair.open()[0] for pair in training)
+        self.read_image.learn(pair.open()[1] for pair in training)
+        image = self.read_image.spec(*self.sides)
+        return ImageSpec(*image.shape, image.levels, source=self.read_source.spec(*self.sides), palette=image.palette)
+
+    def load(self) -> Mapping[Split, dict[str, Column]]:
+        assert self.spec  # the sides have learned
+        both = [self._decoded(pair) for pair in self._listed]
+        source, image = (torch.stack(side) for side in zip(*both, strict=True))
+        return {split: {"image": image[index], "source": source[index]} for split, index in self._places.items()}
+
+    def _decoded(self, pair: PairFile) -> tuple[Tensor, Tensor]:
+        source, image = pair.open()
+        return self.read_source(source, *self.sides, pair.name), self.read_image(image, *self.sides, pair.name)
+
+
+@final
+class SideBySide(FilePairs):
+    """Pictures whose left and right half show the same scene, as the sets of Pix2Pix come: facades, maps, edges.
+
+    Args:
+        root: folder or zip file of pictures, with or without ``train``, ``val`` and ``test`` in it.
+        size: of each half; the other arguments as those of `FilePairs`.
+        source: which half is translated into the other.
 
     Raises:
         UserError: no pictures, or one of an odd width.
@@ -48,7 +121,7 @@ class SideBySide(MemoryImages):
     def __init__(
         self,
         root: str,
-        size: int = 128,
+        size: int | list[int] = 128,
         source: Literal["left", "right"] = "right",
         share: float = 0.1,
         split_seed: int = 0,
@@ -56,113 +129,104 @@ class SideBySide(MemoryImages):
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
+        read_source: Side | None = None,
+        read_image: Side | None = None,
     ) -> None:
-        check_share(share)
-        check_counts("data", size=size)
-        super().__init__(batch_size, seed, augment, on_device)
-        self.root, self.side, self.source_half = Path(root).expanduser(), size, source
-        self.share, self.split_seed = share, split_seed
-        assert self._parts  # a wrong root is refused at once
-
-    @property
-    def spec(self) -> ImageSpec:
-        return ImageSpec(3, self.side, self.side, source=ImageSpec(3, self.side, self.side))
+        self.root, self.source_half = Path(root).expanduser(), source
+        super().__init__(size, share, split_seed, batch_size, seed, augment, on_device, read_source, read_image)
 
     @property
     def name(self) -> str:  # type: ignore[override]
         return self.root.resolve().stem
 
     @cached_property
-    def _parts(self) -> Joined:
-        return Joined(splits(self.root))
-
-    def load(self) -> Mapping[Split, dict[str, Column]]:
-        files = self._parts
-        parts = splits(self.root)
-        names: dict[Split, list[str]] = {split: list(part.names) for split, part in parts.items()}
-        halves = [self._halves(files.read(i), name) for i, name in enumerate(files.names)]
-        left, right = (torch.stack(half) for half in zip(*halves, strict=True))
-        source, image = (left, right) if self.source_half == "left" else (right, left)
+    def pairs(self) -> Mapping[Split, list[PairFile]]:  # type: ignore[override]
         return {
-            split: {"image": image[index], "source": source[index]}
-            for split, index in held_out(names, self.share, self.split_seed).items()
+            split: [PairFile(name, self._opener(part, i, name)) for i, name in enumerate(part.names)]
+            for split, part in splits(self.root).items()
         }
 
-    def _halves(self, content: bytes, name: str) -> tuple[Tensor, Tensor]:
-        """Both halves of a picture, uint8 (3, size, size)."""
-        picture = open_picture(content, name).convert("RGB")
-        if picture.width % 2:
-            raise UserError(f"picture {name} is {picture.width} pixels wide: want two halves of equal width")
-        middle = picture.width // 2
-        boxes = ((0, 0, middle, picture.height), (middle, 0, picture.width, picture.height))
-        left, right = (self._square(picture.crop(box)) for box in boxes)
-        return left, right
+    def _opener(self, part: Source, index: int, name: str) -> Callable[[], tuple[Image.Image, Image.Image]]:
+        def halves() -> tuple[Image.Image, Image.Image]:
+            picture = open_picture(part.read(index), name)
+            if picture.width % 2:
+                raise UserError(f"picture {name} is {picture.width} pixels wide: want two halves of equal width")
+            middle, height = picture.width // 2, picture.height
+            left, right = picture.crop((0, 0, middle, height)), picture.crop((middle, 0, picture.width, height))
+            return (left, right) if self.source_half == "left" else (right, left)
 
-    def _square(self, half: Image.Image) -> Tensor:
-        resized = half.resize((self.side, self.side), Image.Resampling.BICUBIC)
-        flat = torch.frombuffer(bytearray(resized.tobytes()), dtype=torch.uint8)
-        return flat.view(self.side, self.side, 3).permute(2, 0, 1)
+        return halves
 
 
 @final
-class ShapeMaps(MemoryImages):
-    """Label maps of shapes and the coloured shapes that they mean; each class has a colour of its own, so the one true
-    picture of a map is known. The source has one channel: 0 background, k + 1 a shape of class k.
+class FolderPairs(FilePairs):
+    """Two folders in which pictures of equal names, but for the ending, are pairs.
 
     Args:
-        size: height and width, 8 to 64 pixels.
-        images: training pairs, 1 or more; 256 for validation and 256 for testing.
-        batch_size: pairs per process and batch.
-        seed: of the order of the training pairs.
-        augment: the same change of both (None: none).
-        on_device: see `IndexedImages`.
+        sources: folder or zip file of the sources, with or without ``train``, ``val`` and ``test`` in it.
+        images: the same of their targets.
+        size: of both sides; the other arguments as those of `FilePairs`.
+
+    Raises:
+        UserError: a picture has no partner; two pictures of a folder have one name; the folders have other splits.
     """
 
     def __init__(
         self,
-        size: int = 32,
-        images: int = 2000,
-        batch_size: int = 16,
+        sources: str,
+        images: str,
+        size: int | list[int] = 128,
+        share: float = 0.1,
+        split_seed: int = 0,
+        batch_size: int = 4,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
+        read_source: Side | None = None,
+        read_image: Side | None = None,
     ) -> None:
-        if not 8 <= size <= 64:
-            raise UserError(f"data.size is {size}: want 8 to 64 pixels")
-        check_counts("data", images=images)
-        super().__init__(batch_size, seed, augment, on_device)
-        self.side, self.images = size, images
-
-    @property
-    def spec(self) -> ImageSpec:
-        source = ImageSpec(1, self.side, self.side, len(KINDS) + 1)
-        return ImageSpec(3, self.side, self.side, classes=len(KINDS), source=source)
+        self.roots = Path(sources).expanduser(), Path(images).expanduser()
+        super().__init__(size, share, split_seed, batch_size, seed, augment, on_device, read_source, read_image)
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        return "shape_maps"
+        source, image = (root.resolve().stem for root in self.roots)
+        return f"{source}_to_{image}"
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(KINDS)
+    @cached_property
+    def pairs(self) -> Mapping[Split, list[PairFile]]:  # type: ignore[override]
+        sources, images = (splits(root) for root in self.roots)
+        if sources.keys() != images.keys():
+            have = f"{', '.join(sources)} and {', '.join(images)}"
+            raise UserError(f"data.sources and data.images have the splits {have}: want the same in both")
+        return {split: list(self._matched(sources[split], images[split])) for split in sources}
 
-    def load(self) -> Mapping[Split, dict[str, Column]]:
-        counts: dict[Split, int] = {"train": self.images, "val": 256, "test": 256}
-        return {split: self._draw(count, i) for i, (split, count) in enumerate(counts.items())}
+    def _matched(self, sources: Source, images: Source) -> Iterator[PairFile]:
+        first, second = (_by_stem(part, root) for part, root in zip((sources, images), self.roots, strict=True))
+        alone = sorted(first.keys() ^ second.keys())
+        if alone:
+            owner, other = self.roots if alone[0] in first else self.roots[::-1]
+            have = "pictures have" if len(alone) > 1 else "picture has"
+            missing = f"{len(alone)} {have} no partner, such as {alone[0]} of {owner}, which {other} lacks"
+            raise UserError(f"{missing}: want equal names in data.sources and data.images")
+        for stem in sorted(first):
+            yield PairFile(stem, opener(sources, first[stem], images, second[stem]))
 
-    def _draw(self, count: int, seed: int) -> dict[str, Column]:
-        generator = torch.Generator().manual_seed(1000 + seed)
-        kind = torch.randint(len(KINDS), (count,), generator=generator)
-        u = torch.rand(count, 4, generator=generator, dtype=torch.float64)
-        size = 0.35 + 0.3 * u[:, 0]
-        x, y = (2 * u[:, 1] - 1) * (1 - size), (2 * u[:, 2] - 1) * (1 - size)
-        hue, turn = 2 * torch.pi * kind / len(KINDS), 2 * torch.pi * u[:, 3]
-        order = torch.tensor([min(order, 1) for _, order in KINDS.values()])[kind]
-        turn = turn * order
-        light = torch.zeros(count, dtype=torch.float64)
-        attributes = torch.stack([hue.cos(), hue.sin(), size, x, y, turn.cos(), turn.sin(), light], 1).float()
-        image = render(kind, attributes, self.side)
-        empty = image[:, :, :1, :1].int()  # shapes stay inside: a corner is background
-        inside = (image.int() - empty).abs().amax(1, keepdim=True) > 40  # (B, 1, H, W)
-        source = (inside * (kind + 1)[:, None, None, None]).to(torch.uint8)
-        return {"image": image, "source": source, "label": kind}
+
+def opener(sources: Source, i: int, images: Source, j: int) -> Callable[[], tuple[Image.Image, Image.Image]]:
+    """Make what opens picture `i` of the sources and picture `j` of the images."""
+    return lambda: (
+        open_picture(sources.read(i), sources.names[i]),
+        open_picture(images.read(j), images.names[j]),
+    )
+
+
+def _by_stem(part: Source, root: Path) -> dict[str, int]:
+    """The number of each picture by its path without ending."""
+    found: dict[str, int] = {}
+    for i, name in enumerate(part.names):
+        stem = str(PurePosixPath(name).with_suffix(""))
+        if stem in found:
+            raise UserError(f"{root} holds {part.names[found[stem]]} and {name}: want one picture of each name")
+        found[stem] = i
+    return found

@@ -11,7 +11,8 @@ from PIL import Image
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_run
 from lightning_gen.data.augment import Chain, HorizontalFlip, RandomShift
-from lightning_gen.data.pairs import ShapeMaps, SideBySide
+from lightning_gen.data.pairs import SideBySide
+from lightning_gen.data.shape_maps import ShapeMaps
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.unet import PatchDiscriminator, UNet
@@ -108,5 +109,5 @@ def test_the_overlay_of_facades_builds_on_the_real_pairs():
     cli = build(
         [*words, "--data.init_args.root", str(root), "--data.init_args.size", "32", "--trainer.accelerator", "cpu"]
     )
-    assert cli.model.spec.source.shape == (3, 32, 32)
+    assert cli.model.spec.source.shape == (12, 32, 32)
     assert [cli.datamodule.size(split) for split in ("train", "val", "test")] == [360, 40, 59]
