@@ -113,7 +113,7 @@ class ImageSpec:
 
     def alone(self) -> "ImageSpec":
         """The same image without what comes with it, a source or captions."""
-        return ImageSpec(*self.shape, self.levels, self.classes, self.attributes)
+        return ImageSpec(*self.shape, self.levels, self.classes, self.attributes, palette=self.palette)
 
     def fits(self, other: "ImageSpec") -> bool:
         """Whether images of one are images of the other: equal shape, levels and palette, made from the same kind of
