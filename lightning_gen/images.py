@@ -113,7 +113,18 @@ class ImageSpec:
 
     def alone(self) -> "ImageSpec":
         """The same image without what comes with it, a source or captions."""
-        return ImageSpec(*self.shape, self.levels, self.classes, self.attributes, palette=self.palette)
+        return ImageSpec(*self.shape, self.levels, self.classes, self.attributes)
+
+    def reversed(self) -> "ImageSpec":
+        """Swap image and source: the spec of the way back of a translation.
+
+        Raises:
+            UserError: there is no source.
+        """
+        if self.source is None:
+            raise UserError("data has no source images: a translation wants a set with sources")
+        image = ImageSpec(*self.shape, self.levels, palette=self.palette)
+        return ImageSpec(*self.source.shape, self.source.levels, source=image, palette=self.source.palette)
 
     def fits(self, other: "ImageSpec") -> bool:
         """Whether images of one are images of the other: equal shape, levels and palette, made from the same kind of

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import tee
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Generator, Tensor
@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from lightning_gen.batches import Batch
 from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
+from lightning_gen.data.files import DEFAULT_LOADER, Loader
 from lightning_gen.data.folders import FolderImages, ImageFolder
 from lightning_gen.data.layout import splits
 from lightning_gen.data.levels import Levels
@@ -148,18 +149,17 @@ class TwoFolders(_FolderDomains):
         levels: Levels | None = None,
         share: float = 0.1,
         split_seed: int = 0,
-        memory: int = 1024,
-        threads: int = 4,
+        loader: Loader = DEFAULT_LOADER,
         batch_size: int = 4,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        read = {"size": size, "channels": channels, "crop": crop, "levels": levels, "share": share}
-        read |= {"split_seed": split_seed, "memory": memory, "threads": threads}
+        read: dict[str, Any] = {"size": size, "channels": channels, "crop": crop, "levels": levels, "share": share}
+        read |= {"split_seed": split_seed, "loader": loader}
         if Path(source).expanduser().resolve() == Path(target).expanduser().resolve():
             raise UserError(f"data.source and data.target are both {source}: want two folders")
-        one, other = (ImageFolder(root, **read) for root in (source, target))  # type: ignore[arg-type]
+        one, other = (ImageFolder(root, **read) for root in (source, target))
         super().__init__(one, other, batch_size, seed, augment, on_device)
 
 
@@ -171,9 +171,9 @@ class _ClassFolder(FolderImages):
         argument: which gave it, for messages.
     """
 
-    def __init__(self, root: str, folder: str, argument: str, **read: object) -> None:
+    def __init__(self, root: str, folder: str, argument: str, **read: Any) -> None:
         self.folder, self.argument = folder, argument
-        super().__init__(root, **read)  # type: ignore[arg-type]
+        super().__init__(root, **read)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -212,15 +212,14 @@ class TwoClasses(_FolderDomains):
         levels: Levels | None = None,
         share: float = 0.1,
         split_seed: int = 0,
-        memory: int = 1024,
-        threads: int = 4,
+        loader: Loader = DEFAULT_LOADER,
         batch_size: int = 4,
         seed: int = 0,
         augment: Augmentation | None = None,
         on_device: bool = True,
     ) -> None:
-        read = {"size": size, "channels": channels, "crop": crop, "levels": levels, "share": share}
-        read |= {"split_seed": split_seed, "memory": memory, "threads": threads}
+        read: dict[str, Any] = {"size": size, "channels": channels, "crop": crop, "levels": levels, "share": share}
+        read |= {"split_seed": split_seed, "loader": loader}
         if source == target:
             raise UserError(f"data.source and data.target are both {source}: want two classes")
         one, other = _ClassFolder(root, source, "source", **read), _ClassFolder(root, target, "target", **read)

@@ -9,6 +9,7 @@ from picture_files import write_pictures, zip_folder
 from PIL import Image
 
 from lightning_gen.data.augment import HorizontalFlip
+from lightning_gen.data.files import Loader
 from lightning_gen.data.rows import MemoryRows, TrainLoader
 from lightning_gen.data.shape_domains import ShapeDomains
 from lightning_gen.data.unpaired import HiddenPairs, TwoClasses, TwoFolders, UnpairedRows
@@ -68,7 +69,7 @@ def _endless(loader):
 def test_two_folders_of_any_counts_are_split_each_for_itself(memory, tmp_path):
     write_pictures(tmp_path / "a", [f"{i}.png" for i in range(20)], (8, 8), "RGB")
     write_pictures(tmp_path / "b", [f"{i}.png" for i in range(31)], (8, 8), "L", seed=1)
-    read = {"memory": memory, "batch_size": 5, "share": 0.2}
+    read = {"loader": Loader(memory), "batch_size": 5, "share": 0.2}
     data = TwoFolders(str(tmp_path / "a"), str(tmp_path / "b"), **read)
     assert (data.spec.channels, data.spec.source.channels) == (1, 3)
     assert [data.size(split) for split in ("train", "val", "test")] == [19, 6, 6]

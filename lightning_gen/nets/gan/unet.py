@@ -10,22 +10,9 @@ from torch.nn.functional import pad
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
+from lightning_gen.nets.gan.patch import init_normal, instance_norm, patch_layers, whole_layers
 
-__all__ = ["PairDiscriminator", "PatchDiscriminator", "UNet"]
-
-
-def _norm(channels: int) -> nn.Module:
-    # Per picture and with weights: a network does the same in training, in use and exported, at any batch size.
-    return nn.InstanceNorm2d(channels, affine=True)
-
-
-def _init(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.InstanceNorm2d) and module.weight is not None:
-        nn.init.normal_(module.weight, 1.0, 0.02)
+__all__ = ["PairDiscriminator", "PatchDiscriminator", "UNet", "WholeDiscriminator"]
 
 
 class _Level(nn.Module):
@@ -36,12 +23,14 @@ class _Level(nn.Module):
         activate = [] if outermost else [nn.LeakyReLU(0.2)]
         innermost = below is None
         bare = outermost or innermost  # one pixel has no statistics, the source keeps its own
-        self.down = nn.Sequential(*activate, nn.Conv2d(outside, inside, 4, 2, 1), *([] if bare else [_norm(inside)]))
+        self.down = nn.Sequential(
+            *activate, nn.Conv2d(outside, inside, 4, 2, 1), *([] if bare else [instance_norm(inside)])
+        )
         self.below = below or nn.Identity()
         # Enlarging before a convolution leaves no checkerboard (Odena et al. 2016).
         enlarge = nn.Upsample(scale_factor=2, mode="nearest")
         conv = nn.Conv2d(inside if innermost else 2 * inside, outside, 3, padding=1)
-        after = [] if outermost else [_norm(outside), nn.Dropout(dropout)]
+        after = [] if outermost else [instance_norm(outside), nn.Dropout(dropout)]
         self.up = nn.Sequential(nn.ReLU(), enlarge, conv, *after)
         self.outermost = outermost
 
@@ -83,7 +72,7 @@ class UNet(nn.Module):
             level = _Level(widths[i - 1], widths[i], level, False, dropout if full else 0.0)
         self.levels = _Level(spec.source.channels, widths[0], level, True, 0.0)
         self.levels.up[-1] = nn.Conv2d(2 * widths[0], spec.channels, 3, padding=1)
-        self.apply(_init)
+        self.apply(init_normal)
 
     def forward(self, source: Tensor) -> Tensor:
         height, width = source.shape[2:]
@@ -112,20 +101,31 @@ class PatchDiscriminator(PairDiscriminator):
 
     def __init__(self, spec: ImageSpec, width: int = 64, layers: int = 3) -> None:
         super().__init__()
-        check_counts("discriminator", width=width, layers=layers)
         if spec.source is None:
             raise UserError("data has no source images: PatchDiscriminator wants a set of pairs")
-        found: list[nn.Module] = [
-            nn.Conv2d(spec.channels + spec.source.channels, width, 4, 2, 1),
-            nn.LeakyReLU(0.2),
-        ]
-        channels = width
-        for i in range(1, layers + 1):
-            into, channels = channels, min(width << i, 8 * width)
-            stride = 2 if i < layers else 1
-            found += [nn.Conv2d(into, channels, 4, stride, 1), _norm(channels), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*found, nn.Conv2d(channels, 1, 4, 1, 1)).apply(_init)
+        self.layers = patch_layers(spec.channels + spec.source.channels, width, layers)
 
     def forward(self, x: Tensor, source: Tensor) -> DiscriminatorOutput:
         """Signed images (B, C, H, W) and sources (B, C', H, W) -> logits (B, 1, h, w)."""
+        return DiscriminatorOutput(self.layers(torch.cat([source, x], 1)))
+
+
+@final
+class WholeDiscriminator(PairDiscriminator):
+    """Says of a picture as a whole, given its source, whether it is real (the ImageGAN of Isola et al. 2017, Section
+    4.4).
+
+    Args:
+        spec: of the images, of 8 pixels or more; with a source of the same height and width.
+        width: channels of the first layer, doubled at each up to eight times.
+    """
+
+    def __init__(self, spec: ImageSpec, width: int = 64) -> None:
+        super().__init__()
+        if spec.source is None:
+            raise UserError("data has no source images: WholeDiscriminator wants a set of pairs")
+        self.layers = whole_layers(spec.channels + spec.source.channels, spec.height, spec.width, width)
+
+    def forward(self, x: Tensor, source: Tensor) -> DiscriminatorOutput:
+        """Signed images (B, C, H, W) and sources (B, C', H, W) -> logits (B, 1, 1, 1)."""
         return DiscriminatorOutput(self.layers(torch.cat([source, x], 1)))

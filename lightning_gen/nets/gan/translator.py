@@ -1,0 +1,160 @@
+"""The generator of CycleGAN and CUT (Zhu et al. 2017, Section 4; Johnson et al. 2016): residual blocks between two
+halvings and two doublings of the resolution."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import final
+
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from lightning_gen.errors import UserError, check_counts
+from lightning_gen.images import ImageSpec
+from lightning_gen.nets.gan.patch import init_normal, instance_norm
+
+__all__ = ["FeatureTranslator", "ResNetTranslator", "ResizeConvolution", "TransposedConvolution"]
+
+
+@final
+class ResizeConvolution(nn.Module):
+    """(B, into, H, W) -> (B, out, 2H, 2W): the nearest pixel, then a convolution. It leaves no checkerboard (Odena et
+    al. 2016).
+
+    Args:
+        into: channels.
+        out: channels.
+    """
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        enlarge = nn.Upsample(scale_factor=2, mode="nearest")
+        self.layers = nn.Sequential(enlarge, nn.Conv2d(into, out, 3, padding=1, padding_mode="reflect", bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+@final
+class TransposedConvolution(nn.Module):
+    """(B, into, H, W) -> (B, out, 2H, 2W): a transposed convolution, as in the paper.
+
+    Args:
+        into: channels.
+        out: channels.
+    """
+
+    def __init__(self, into: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(into, out, 3, 2, 1, output_padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class FeatureTranslator(nn.Module, ABC):
+    """A generator from images to images whose own features can be compared (Park et al. 2020, Section 3)."""
+
+    #: channels of each of the features
+    feature_channels: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, source: Tensor) -> Tensor:
+        """Signed sources (B, C', H, W) -> signed images (B, C, H, W)."""
+
+    @abstractmethod
+    def features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the features of the encoder alone, (B, K, h, w) each, of signed images (B, C', H, W)."""
+
+    @abstractmethod
+    def with_features(self, source: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Do both in one pass: images as `forward`, features as `features` of the sources."""
+
+
+class _Residual(nn.Module):
+    """x + conv, norm, ReLU, conv, norm; nothing after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        first, second = (_conv(channels, channels, 3) for _ in range(2))
+        norms = instance_norm(channels), instance_norm(channels)
+        self.layers = nn.Sequential(first, norms[0], nn.ReLU(), second, norms[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def _conv(into: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    # The norm that follows has a shift of its own. Reflection: zeros would be seen as a frame.
+    return nn.Conv2d(into, out, kernel, stride, kernel // 2, bias=False, padding_mode="reflect")
+
+
+@final
+class ResNetTranslator(FeatureTranslator):
+    """Signed sources (B, C', H, W) -> signed images (B, C, H, W) in [-1, 1], of any size: sides that are no multiple of
+    4 are padded by their edge and cut back.
+
+    Norms are per picture, with weights, where the reference code has none. The five features of CUT are the pixels, the
+    outputs of both halving convolutions, and those of the first and the middle residual block (its layers 0, 4, 8, 12
+    and 16 of 9 blocks); the anti-aliasing filters of its code are left out.
+
+    Args:
+        spec: of the images; with a source of the same height and width.
+        width: channels at full resolution, doubled at each halving.
+        blocks: residual blocks; 6 for 128 pixels, 9 for 256 in the paper.
+        enlarge: called with (channels, channels), doubles the resolution.
+
+    Raises:
+        UserError: the images have no source, one of another size, or sides below 8 pixels.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        width: int = 64,
+        blocks: int = 9,
+        enlarge: Callable[[int, int], nn.Module] = ResizeConvolution,
+    ) -> None:
+        super().__init__()
+        check_counts("generator", width=width, blocks=blocks)
+        if spec.source is None or spec.source.shape[1:] != spec.shape[1:]:
+            wanted = f"ResNetTranslator wants one of {spec.height}x{spec.width} pixels"
+            raise UserError(f"data has the source {spec.source}: {wanted}")
+        if min(spec.shape[1:]) < 8:
+            raise UserError(f"data has pictures of {spec.height}x{spec.width} pixels: ResNetTranslator wants 8 or more")
+        self.begin = nn.Sequential(_conv(spec.source.channels, width, 7), instance_norm(width), nn.ReLU())
+        self.halve = nn.ModuleList(_conv(width << i, width << (i + 1), 3, 2) for i in range(2))
+        self.halved = nn.ModuleList(nn.Sequential(instance_norm(width << i), nn.ReLU()) for i in (1, 2))
+        self.blocks = nn.ModuleList(_Residual(4 * width) for _ in range(blocks))
+        doubled: list[nn.Module] = []
+        for out in (2 * width, width):
+            doubled += [enlarge(2 * out, out), instance_norm(out), nn.ReLU()]
+        self.end = nn.Sequential(*doubled, nn.Conv2d(width, spec.channels, 7, padding=3, padding_mode="reflect"))
+        self.apply(init_normal)
+        self.feature_channels = (spec.source.channels, 2 * width, 4 * width, 4 * width, 4 * width)
+
+    def forward(self, source: Tensor) -> Tensor:
+        return self.with_features(source)[0]
+
+    def features(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self._encode(x)[1]
+
+    def with_features(self, source: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        height, width = source.shape[2:]
+        h, features = self._encode(source)
+        for block in self.blocks[len(self.blocks) // 2 + 1 :]:  # type: ignore[index]
+            h = block(h)
+        return self.end(h)[:, :, :height, :width].tanh(), features
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Go up to the middle block: its output, and the features on the way."""
+        h = self.begin(pad(x, (0, -x.shape[3] % 4, 0, -x.shape[2] % 4), mode="replicate"))
+        found = [x]
+        for conv, after in zip(self.halve, self.halved, strict=True):
+            found.append(conv(h))
+            h = after(found[-1])
+        middle = len(self.blocks) // 2
+        for i in range(middle + 1):
+            h = self.blocks[i](h)
+            if i in (0, middle):
+                found.append(h)
+        return h, tuple(found if middle else [*found, h])
