@@ -113,7 +113,7 @@ class ImageSpec:
 
     def alone(self) -> "ImageSpec":
         """The same image without what comes with it, a source or captions."""
-        return ImageSpec(*self.shape, self.levels, self.classes, self.attributes)
+        return ImageSpec(*self.shape, self.levels, self.classes, self.attributes, palette=self.palette)
 
     def reversed(self) -> "ImageSpec":
         """Swap image and source: the spec of the way back of a translation.

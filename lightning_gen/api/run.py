@@ -9,9 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lightning_gen.api.conditions import labels, padded
 from lightning_gen.api.images import Images
 from lightning_gen.api.measurements import Measurements, html_table
-from lightning_gen.batches import Batch, join, select_rows, size, to_device, without_image
+from lightning_gen.batches import Batch, join, select_rows, to_device, without_image
 from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module, load_section
 from lightning_gen.config.reading import parse_yaml, read_text
 from lightning_gen.config.trust import trusting
@@ -32,7 +33,10 @@ from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.evaluation.rows import evaluation_row
 from lightning_gen.files import append_json_line
 from lightning_gen.runs.read import RunRecord, read_run
+from lightning_gen.tasks.common.picture_files import plan
 from lightning_gen.tasks.common.require import require
+from lightning_gen.tasks.common.tiles import Tiles
+from lightning_gen.tasks.translate import Direction, translate_pictures
 
 __all__ = ["Run", "load"]
 
@@ -146,10 +150,10 @@ class Run:
         check_counts("sample", limit=1 << 24, n=n)
         if not temperature > 0:
             raise UserError(f"temperature is {temperature}: want above 0")
-        condition = _labels(module, label, -(-n // BLOCK) * BLOCK) if label is not None else condition
+        condition = labels(module, label, -(-n // BLOCK) * BLOCK) if label is not None else condition
         blocks = []
         for block, start in enumerate(range(0, n, BLOCK)):
-            rows = None if condition is None else _padded(select_rows(condition, start, start + BLOCK))
+            rows = None if condition is None else padded(select_rows(condition, start, start + BLOCK))
             blocks.append(sample_block(module, block, seed, temperature, rows))
         return Images(torch.cat(blocks)[:n], module.spec.levels)
 
@@ -229,10 +233,26 @@ class Run:
     @torch.no_grad()
     def translate(self, batch: Batch | None = None, split: Split = "test", n: int = 16, seed: int = 0) -> Images:
         """Make an image from each ``batch["source"]``, or from the first `n` of `split`."""
+        module = require(self.model, TranslationModule)
         batch = to_device(batch, self.device) if batch is not None else self.batch(split, n)
-        if not isinstance(self.model, TranslationModule):
-            raise UserError(f"{type(self.model).__name__} does not translate: want a translation model")
-        return self._shown(self.model.translate(batch, torch.Generator().manual_seed(seed)))
+        return self._shown(module.translate(batch, torch.Generator().manual_seed(seed)))
+
+    def translate_files(
+        self, pictures: str | Path, out: str | Path, back: bool = False, outputs: int = 1, seed: int = 0
+    ) -> list[Path]:
+        """Translate a folder of pictures, or one, file by file, as ``lightning-gen translate`` does; return the files
+        written. A damaged picture is left out and named on standard error.
+
+        Args:
+            pictures: folder, zip file or one picture.
+            out: folder for the PNG files; none is overwritten.
+            back: from the target domain to the source domain, by a model that has the inverse.
+            outputs: files per picture, of a stochastic model.
+            seed: of all randomness.
+        """
+        direction = Direction.of(self.model, back)
+        jobs = plan(Path(pictures), Path(out), outputs)
+        return [path for job in translate_pictures(direction, jobs, Tiles(), seed) for path in job.targets]
 
     def evaluate(self, split: Split = "test", record: bool = False, **changes: int) -> Measurements:
         """Measure bits/dim and distances by the protocol that the run was trained with.
@@ -277,20 +297,3 @@ class Run:
         about = self.about
         facts = {key: about.get(key) for key in ("model", "data", "parameters", "seed", "commit", "started")}
         return html_table((self.name, ""), [(key, str(value)) for key, value in facts.items() if value is not None])
-
-
-def _labels(module: GenerativeModule, label: int | Sequence[int], n: int) -> Batch:
-    """The condition of n images by classes in turn; raises `UserError` where the model knows no such class."""
-    labels = [label] if isinstance(label, int) else list(label)
-    if "label" not in module.condition_keys:
-        raise UserError(f"label is {label}: this {type(module).__name__} is not conditioned on labels")
-    if not labels or not all(0 <= each < module.spec.classes for each in labels):
-        raise UserError(f"label is {label}: want 0 to {module.spec.classes - 1}")
-    return {"label": torch.tensor([labels[i % len(labels)] for i in range(n)])}
-
-
-def _padded(condition: Batch) -> Batch:
-    """A condition of `BLOCK` rows: blocks are drawn whole, so that the number of images changes no pixel."""
-    while (rows := size(condition)) < BLOCK:
-        condition = join([condition, select_rows(condition, 0, BLOCK - rows)])
-    return condition

@@ -23,6 +23,10 @@ COMMANDS = {
     "cluster": ("lightning_gen.tasks.cluster", "clusters of codes held against the labels"),
     "outliers": ("lightning_gen.tasks.outliers", "how surprising each image is; outliers"),
     "density": ("lightning_gen.tasks.density", "a picture of a model's density over a plane, beside the true one"),
+    "translate": (
+        "lightning_gen.tasks.translate",
+        "your own pictures through a translation model",
+    ),
     "complete": ("lightning_gen.tasks.complete", "fill in the missing part of held-out images"),
     "compress": ("lightning_gen.tasks.compress", "images -> a small file, lossless, by a model's exact probabilities"),
     "decompress": ("lightning_gen.tasks.decompress", "images from such a file"),

@@ -11,6 +11,7 @@ from lightning_gen.contracts import AdversarialModule, AdversarialTraining, Loss
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
 from lightning_gen.nets.gan.unet import PairDiscriminator
+from lightning_gen.nets.layers.noise import LastingDropout, drawn_from
 
 __all__ = ["Pix2Pix"]
 
@@ -19,7 +20,7 @@ __all__ = ["Pix2Pix"]
 class Pix2Pix(AdversarialModule, TranslationModule):
     """G* = arg min_G max_D L_cGAN(G, D) + 100 L_1(G) (Isola et al. 2017, Eq. 4). D is given the source, and its loss is
     halved. It moves first, and the generator learns by the new one from the same outputs (`training.share_fakes`).
-    In use the network is deterministic: dropout is noise in training alone.
+    In use a `UNet` is deterministic, its dropout is noise in training alone; a `NoisyUNet` keeps it.
 
     Args:
         spec: of the images; with a source.
@@ -68,4 +69,9 @@ class Pix2Pix(AdversarialModule, TranslationModule):
         return {"adversarial": adversarial, "l1": l1_loss(fake, real)}
 
     def translate(self, batch: Batch, generator: Generator | None = None) -> Tensor:
-        return from_signed(self.make_fakes(batch), self.spec.levels)
+        with drawn_from(generator if self.stochastic else None, self.device):
+            return from_signed(self.make_fakes(batch), self.spec.levels)
+
+    @property
+    def stochastic(self) -> bool:
+        return any(isinstance(layer, LastingDropout) for layer in self.generator.modules())

@@ -1,0 +1,29 @@
+"""Conditions as people give them in Python: a class, classes in turn, or rows of a batch."""
+
+from collections.abc import Sequence
+
+import torch
+
+from lightning_gen.batches import Batch, join, select_rows, size
+from lightning_gen.contracts import GenerativeModule
+from lightning_gen.errors import UserError
+from lightning_gen.evaluation.collection import BLOCK
+
+__all__ = ["labels", "padded"]
+
+
+def labels(module: GenerativeModule, label: int | Sequence[int], n: int) -> Batch:
+    """The condition of n images by classes in turn; raises `UserError` where the model knows no such class."""
+    given = [label] if isinstance(label, int) else list(label)
+    if "label" not in module.condition_keys:
+        raise UserError(f"label is {label}: this {type(module).__name__} is not conditioned on labels")
+    if not given or not all(0 <= each < module.spec.classes for each in given):
+        raise UserError(f"label is {label}: want 0 to {module.spec.classes - 1}")
+    return {"label": torch.tensor([given[i % len(given)] for i in range(n)])}
+
+
+def padded(condition: Batch) -> Batch:
+    """A condition of `BLOCK` rows: blocks are drawn whole, so that the number of images changes no pixel."""
+    while (rows := size(condition)) < BLOCK:
+        condition = join([condition, select_rows(condition, 0, BLOCK - rows)])
+    return condition
