@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from statistics import median
 from typing import ClassVar, final
 
-__all__ = ["ALARMS", "Alarm", "Collapse", "Measurement", "Oscillation", "VanishingGradient"]
+__all__ = [
+    "ALARMS",
+    "Alarm",
+    "Collapse",
+    "ColourInversion",
+    "DirectionCollapse",
+    "Measurement",
+    "OneDiscriminatorWins",
+    "Oscillation",
+    "VanishingGradient",
+]
 
 #: name without ``health/`` -> value
 Measurement = dict[str, float]
@@ -90,5 +100,81 @@ class Collapse(Alarm):
         return None
 
 
+@final
+class OneDiscriminatorWins(Alarm):
+    """Of several discriminators one tells nearly all pictures apart, and another does not: the generators follow the
+    one that still gives them a gradient."""
+
+    name = "one discriminator wins"
+    advice = (
+        "lower the learning rate of the discriminators, give them fewer layers or smaller patches, or add pictures to "
+        "the domain of that one"
+    )
+    patience = 5
+    wins: ClassVar[float] = 0.99
+    plays: ClassVar[float] = 0.9
+
+    def why(self, measurements: Sequence[Measurement]) -> str | None:
+        newest = measurements[-self.patience :]
+        sides = [name for name in newest[-1] if name.startswith("auroc_")]
+        for side in sides:
+            others = [name for name in sides if name != side]
+            if all(r[side] >= self.wins and any(r[name] <= self.plays for name in others) for r in newest):
+                return (
+                    f"the discriminator {side.removeprefix('auroc_')} tells {newest[-1][side]:.1%} of the pairs apart"
+                )
+        return None
+
+
+@final
+class DirectionCollapse(Alarm):
+    """Of the two directions of a translation one makes pictures that are all alike, whatever its sources are."""
+
+    name = "collapse of one direction"
+    advice = "raise the weight of the cycle loss (training.weights), lower both learning rates, or use smaller patches"
+    patience = 5
+    least: ClassVar[float] = 0.25
+
+    def why(self, measurements: Sequence[Measurement]) -> str | None:
+        newest = measurements[-self.patience :]
+        if "diversity_back" not in newest[-1]:
+            return None
+        for name, where in (("diversity", "there"), ("diversity_back", "back")):
+            if median(r[name] for r in newest) < self.least:
+                return f"outputs of the generator {where} are {newest[-1][name]:.2f} times as far apart as real ones"
+        return None
+
+
+@final
+class ColourInversion(Alarm):
+    """A translation makes bright what is dark in its sources, and the domains do not ask for that: the cycle closes as
+    well with two inversions."""
+
+    name = "colour inversion"
+    advice = (
+        "begin anew with another seed or smaller first weights of the generators; the identity loss, or its higher "
+        "weight, holds the colours (training.weights)"
+    )
+    patience = 5
+    most: ClassVar[float] = -0.5
+    real: ClassVar[float] = -0.25
+
+    def why(self, measurements: Sequence[Measurement]) -> str | None:
+        newest = measurements[-self.patience :]
+        for side in ("", "_back"):
+            name, real = f"luminance_correlation{side}", newest[-1].get("luminance_correlation_real", 0.0)
+            if name in newest[-1] and real >= self.real and median(r[name] for r in newest) <= self.most:
+                found = f"{newest[-1][name]:.2f}, of real pictures {real:.2f}"
+                return f"the luminance of sources and of their outputs has a correlation of {found}"
+        return None
+
+
 #: those that are looked for
-ALARMS: tuple[Alarm, ...] = (VanishingGradient(), Oscillation(), Collapse())
+ALARMS: tuple[Alarm, ...] = (
+    VanishingGradient(),
+    Oscillation(),
+    Collapse(),
+    OneDiscriminatorWins(),
+    DirectionCollapse(),
+    ColourInversion(),
+)

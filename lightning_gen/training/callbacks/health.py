@@ -18,6 +18,7 @@ from lightning_gen.files import append_json_line
 from lightning_gen.images import to_signed
 from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
 from lightning_gen.training.callbacks.alarms import ALARMS, Measurement
+from lightning_gen.training.callbacks.translation_health import translation_values
 from lightning_gen.training.ema import EMA
 from lightning_gen.training.interval import ImageInterval
 from lightning_gen.training.metrics import log_metrics
@@ -42,6 +43,9 @@ class Health(Observer):
                                     ones, nats: known modes of the data, else classes by the embedded classifier
     within_modes                    share of images that lie in some mode
     ema_gap                         distance of the live weights from their average, by the norm of the average
+
+    Of two discriminators the accuracies and auroc are means, and each has its own with the suffix ``_there`` or
+    ``_back``; what a translation has besides tells `translation_health`.
 
     The images are of the live weights, in eval mode, with fixed noise: a measurement touches neither the training nor
     its random numbers. Nothing is read from the device between measurements.
@@ -144,6 +148,9 @@ class Health(Observer):
         self.before = image
         scale = self.real_spread.clamp(min=1e-12)
         found = {"diversity": spread(signed) / scale, "fixed_noise_drift": (signed - before).norm(dim=1).mean() / scale}
+        if isinstance(module, TranslationModule):
+            with eval_mode(module):
+                found |= translation_values(module, self.fixed_batch, image)
         if self.labels is not None:
             found["class_diversity"] = spread_within(signed, self.labels) / self.class_spread.clamp(min=1e-12)
         if self.mode_of is None:
@@ -200,12 +207,21 @@ class Health(Observer):
 
 def discrimination(logits: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return how well the discriminator tells the latest batch apart, from its logits of any shape; nothing where the
-    model does not give them."""
-    if "real" not in logits:
-        return {}
-    real, fake = logits["real"].flatten().float(), logits["fake"].flatten().float()
-    accuracies = {"accuracy_real": (real > 0).float().mean(), "accuracy_fake": (fake < 0).float().mean()}
-    return accuracies | {"auroc": auroc(real, fake)}
+    model does not give them.
+
+    Logits ``real_NAME`` and ``fake_NAME`` are those of one of several discriminators: each has values with that suffix,
+    and their means have none."""
+    found: dict[str, Tensor] = {}
+    sides = [name.removeprefix("real") for name in logits if name.startswith("real")]
+    for side in sides:
+        real, fake = logits[f"real{side}"].flatten().float(), logits[f"fake{side}"].flatten().float()
+        found[f"accuracy_real{side}"] = (real > 0).float().mean()
+        found[f"accuracy_fake{side}"] = (fake < 0).float().mean()
+        found[f"auroc{side}"] = auroc(real, fake)
+    if len(sides) > 1:
+        names = ("accuracy_real", "accuracy_fake", "auroc")
+        found |= {name: torch.stack([found[f"{name}{side}"] for side in sides]).mean() for name in names}
+    return found
 
 
 def auroc(positive: Tensor, negative: Tensor) -> Tensor:
