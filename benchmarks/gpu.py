@@ -24,7 +24,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_gen.contracts import AdversarialModule, GenerativeModule
-from lightning_gen.files import read_json_lines, write_json
+from lightning_gen.files import write_json
+from lightning_gen.reading import read_rows
 from lightning_gen.training.fit import build
 from lightning_gen.training.fit import main as fit
 
@@ -67,7 +68,7 @@ def rate(name: str, words: list[str], images: int, folder: Path) -> dict[str, fl
     torch.cuda.reset_peak_memory_stats()
     with contextlib.redirect_stdout(io.StringIO()), _without_preview():
         fit([*arguments(name), *words, *run, "--trainer.log_every_n_steps", str(max(2, batches // 12))])
-    rows = [row for row in read_json_lines(folder / "x" / "metrics.jsonl") if "speed/images_per_second" in row]
+    rows = [row for row in read_rows(folder / "x" / "metrics.jsonl") if "speed/images_per_second" in row]
     late = rows[len(rows) // 2 : -1] or rows
     losses = {key: value for key, value in rows[-1].items() if key.startswith("train/")}
     return {

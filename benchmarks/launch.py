@@ -31,7 +31,8 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from benchmarks.interleave import RESULTS, record
-from lightning_gen.files import read_json, write_json
+from lightning_gen.files import write_json
+from lightning_gen.reading import read_json
 from lightning_gen.training.checkpoints import RunCheckpoint
 from tests.launch.processes import Pair, prepare
 

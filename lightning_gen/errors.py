@@ -1,11 +1,13 @@
 """The one exception that means "the user can fix this": it is shown as one plain line, exit status 2, no traceback."""
 
-__all__ = ["COUNT_LIMIT", "IMAGE_LIMIT", "UserError", "check_counts"]
+__all__ = ["COUNT_LIMIT", "IMAGE_LIMIT", "SEED_LIMIT", "UserError", "check_counts"]
 
 #: layers, widths and the like beyond this are a slip of the hand, or a file that wants to keep a machine busy
 COUNT_LIMIT = 16_384
 #: images seen in a training, and steps between them
 IMAGE_LIMIT = 1 << 50
+#: the largest seed that every generator of numbers takes
+SEED_LIMIT = 2**32 - 1
 
 
 class UserError(ValueError):

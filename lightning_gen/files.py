@@ -1,6 +1,7 @@
 """Atomic files: a reader sees the old content or the new content, never half of either, on any file system."""
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,15 +12,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lightning_gen.errors import UserError
-from lightning_gen.finite import without_nan
 
 __all__ = [
     "append_json_line",
     "atomic_write",
     "check_target",
-    "read_json",
-    "read_json_lines",
     "sync",
+    "without_nan",
     "write_figure",
     "write_json",
     "write_png",
@@ -87,18 +86,17 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read one JSON value."""
-    return json.loads(Path(path).read_text())
+def without_nan(value: Any) -> Any:
+    """Replace numbers that are not finite, at any depth of lists and mappings, by None: JSON has no word for them.
 
-
-def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
-    """Read one JSON object per line; a torn last line (a killed writer) is dropped, any other bad line raises."""
-    lines = Path(path).read_text().split("\n")
-    rows = [json.loads(line) for line in lines[:-1] if line]
-    with suppress(json.JSONDecodeError):
-        rows += [json.loads(lines[-1])] if lines[-1] else []
-    return rows
+    >>> without_nan({"a": [1.5, float("nan")]})
+    {'a': [1.5, None]}
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    return [without_nan(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def append_json_line(path: str | Path, row: dict[str, Any], flush: bool = True) -> None:
@@ -110,10 +108,13 @@ def append_json_line(path: str | Path, row: dict[str, Any], flush: bool = True) 
         flush: force it to disk; without, it outlives this process, but not the machine.
 
     Raises:
-        UserError: the disk is full or not writable; the file is then as it was.
+        UserError: the disk is full or not writable, and the file is then as it was; or it is a link or a pipe, which
+            whoever sent the folder may have laid there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(f"{path} is no ordinary file: want one of the run itself")
     before = path.stat().st_size if path.exists() else None
     try:
         with open(path, "ab", buffering=0) as stream:
@@ -133,6 +134,8 @@ def _write_whole(stream: Any, content: bytes) -> None:
 
 def sync(path: str | Path) -> None:
     """Force what has been written to `path` to disk; nothing where there is no such file."""
+    if not os.path.isfile(path):
+        return
     with suppress(FileNotFoundError), open(path, "rb") as stream:
         os.fsync(stream.fileno())
 

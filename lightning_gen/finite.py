@@ -1,13 +1,11 @@
-"""Numbers that are not finite: found in tensors, and kept out of files."""
+"""Numbers that are not finite, found in tensors."""
 
-import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["all_finite", "finite_weights", "without_nan"]
+__all__ = ["all_finite", "finite_weights"]
 
 
 @torch.no_grad()
@@ -27,16 +25,3 @@ def finite_weights(module: nn.Module, part: Callable[[Tensor], Tensor] = lambda 
     """
     buffers = [part(buffer).isnan().any() for buffer in module.buffers() if buffer.is_floating_point()]
     return all_finite(map(part, module.parameters())) and not (buffers and bool(torch.stack(buffers).any()))
-
-
-def without_nan(value: Any) -> Any:
-    """Replace numbers that are not finite, at any depth of lists and mappings, by None: JSON has no word for them.
-
-    >>> without_nan({"a": [1.5, float("nan")]})
-    {'a': [1.5, None]}
-    """
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    return [without_nan(item) for item in value] if isinstance(value, list | tuple) else value

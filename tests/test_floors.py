@@ -3,7 +3,18 @@
 import ast
 from pathlib import Path
 
-GROUND = {"errors", "files", "finite", "images", "batches", "context", "precision", "distributed", "schedules"}
+GROUND = {
+    "errors",
+    "files",
+    "finite",
+    "images",
+    "reading",
+    "batches",
+    "context",
+    "precision",
+    "distributed",
+    "schedules",
+}
 BELOW = {
     **dict.fromkeys((*GROUND, "nets", "bijections", "contracts"), GROUND),
     **dict.fromkeys(("losses", "metrics"), GROUND | {"nets"}),

@@ -16,8 +16,9 @@ from benchmarks.interleave import RESULTS, hardware
 from lightning_gen.config.cli import main as command
 from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.contracts import GenerativeModule
-from lightning_gen.files import read_json, read_json_lines, write_figure, write_json
+from lightning_gen.files import write_figure, write_json
 from lightning_gen.images import grid, to_signed
+from lightning_gen.reading import read_json, read_rows
 
 __all__ = ["CASES", "Case", "alarms_of", "train"]
 
@@ -98,11 +99,11 @@ def train(root: Path, name: str, seed: int, *arguments: str) -> Path:
 def alarms_of(run: Path) -> list[str]:
     """Names of the alarms of a run, in the order in which they came."""
     path = run / "alarms.jsonl"
-    return [row["alarm"] for row in read_json_lines(path)] if path.exists() else []
+    return [row["alarm"] for row in read_rows(path)] if path.exists() else []
 
 
 def _readings(run: Path) -> list[dict[str, float]]:
-    return [row for row in read_json_lines(run / "metrics.jsonl") if "health/fixed_noise_drift" in row]
+    return [row for row in read_rows(run / "metrics.jsonl") if "health/fixed_noise_drift" in row]
 
 
 def _write(root: Path) -> None:

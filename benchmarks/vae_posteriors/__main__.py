@@ -21,7 +21,8 @@ from lightning_gen.config.cli import main as command
 from lightning_gen.config.loading import checkpoint_path, load_data, load_module
 from lightning_gen.contracts import ImageData, VariationalModule
 from lightning_gen.evaluation.protocol import Evaluation
-from lightning_gen.files import read_json, write_json
+from lightning_gen.files import write_json
+from lightning_gen.reading import read_json
 
 POSTERIORS = {
     "vae": "Gaussian",

@@ -14,7 +14,6 @@ from lightning_gen.api.images import Images
 from lightning_gen.api.measurements import Measurements, html_table
 from lightning_gen.batches import Batch, join, select_rows, to_device, without_image
 from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module, load_section
-from lightning_gen.config.reading import parse_yaml, read_text
 from lightning_gen.config.trust import trusting
 from lightning_gen.contracts import (
     CompletionModule,
@@ -32,6 +31,7 @@ from lightning_gen.evaluation.collection import BLOCK, sample_block, seeded
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.evaluation.rows import evaluation_row
 from lightning_gen.files import append_json_line
+from lightning_gen.reading import parse_yaml, read_text
 from lightning_gen.runs.read import RunRecord, read_run
 from lightning_gen.tasks.common.picture_files import plan
 from lightning_gen.tasks.common.require import require

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lightning_gen.config.trust import VARIABLE, grant
-from lightning_gen.errors import UserError
+from lightning_gen.errors import IMAGE_LIMIT, SEED_LIMIT, UserError
 from lightning_gen.files import check_target
 
-__all__ = ["Arguments", "fraction", "natural", "positive"]
+__all__ = ["Arguments", "any_seed", "fraction", "images_seen", "natural", "positive"]
 
 
 class Arguments(argparse.ArgumentParser):
@@ -62,7 +62,7 @@ class Arguments(argparse.ArgumentParser):
 
     def seed(self) -> None:
         """Add ``--seed``."""
-        self.add_argument("--seed", type=natural, default=0, help="of all randomness (0)")
+        self.add_argument("--seed", type=any_seed, default=0, help="of all randomness (0)")
 
 
 def _number(kind: Callable[[str], float], holds: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
@@ -78,9 +78,15 @@ def _number(kind: Callable[[str], float], holds: Callable[[float], bool], wanted
     return parse
 
 
+#: parts, images or draws beyond this are a slip of the hand: no machine has the memory
+_MOST = 10_000_000
 #: a whole number, 1 or more
-positive = _number(int, lambda value: value >= 1, "a whole number, 1 or more")
+positive = _number(int, lambda value: 1 <= value <= _MOST, f"a whole number, 1 to {_MOST:,}")
 #: a whole number, 0 or more
-natural = _number(int, lambda value: value >= 0, "a whole number, 0 or more")
+natural = _number(int, lambda value: 0 <= value <= _MOST, f"a whole number, 0 to {_MOST:,}")
+#: images that a training sees
+images_seen = _number(int, lambda value: 1 <= value <= IMAGE_LIMIT, f"a whole number, 1 to {IMAGE_LIMIT:,}")
+#: of randomness
+any_seed = _number(int, lambda value: 0 <= value <= SEED_LIMIT, f"a whole number, 0 to {SEED_LIMIT}")
 #: a number above 0, such as a temperature
 fraction = _number(float, lambda value: value > 0, "a number above 0")

@@ -3,9 +3,10 @@
 from typing import Any
 
 from lightning_gen.config.building import Where, plan
-from lightning_gen.config.reading import parse_yaml, read_config
+from lightning_gen.config.reading import read_config
 from lightning_gen.config.trust import is_open
 from lightning_gen.errors import UserError
+from lightning_gen.reading import parse_yaml
 
 __all__ = ["diagnosis"]
 

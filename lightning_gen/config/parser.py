@@ -25,10 +25,11 @@ from torch.optim import Optimizer
 from lightning_gen.config.building import Piece, Where, make, plan
 from lightning_gen.config.diagnosis import diagnosis
 from lightning_gen.config.messages import plain_line
-from lightning_gen.config.reading import SECRET, parse_yaml, read_text
+from lightning_gen.config.reading import SECRET
 from lightning_gen.config.trust import is_open, only_trusted
 from lightning_gen.contracts import ImageData, ImageModule
-from lightning_gen.errors import UserError
+from lightning_gen.errors import SEED_LIMIT, UserError
+from lightning_gen.reading import parse_yaml, read_text
 
 __all__ = ["CommandLine", "plain_errors"]
 
@@ -244,8 +245,8 @@ def _check_sections(words: list[str], sections: Mapping[str, type]) -> None:
 
 
 def _check_seed(seed: Any) -> None:
-    if isinstance(seed, int) and not 0 <= seed < 2**32:
-        raise UserError(f"seed_everything is {seed}: want 0 to {2**32 - 1}")
+    if isinstance(seed, int) and not 0 <= seed <= SEED_LIMIT:
+        raise UserError(f"seed_everything is {seed}: want 0 to {SEED_LIMIT}")
 
 
 def _kinds(sections: Mapping[str, type]) -> dict[str, type]:

@@ -1,4 +1,4 @@
-"""YAML from anywhere: bounded in size, depth and expansion, with references between its values resolved.
+"""Configurations from anywhere, read within the bounds of `lightning_gen.reading`, their references resolved.
 
 What a file refers to by ``${a.b.c}`` is another of its values, and by ``${oc.env:NAME}`` an environment variable. A
 file that refers to anything else, or grows without end, is refused in one line.
@@ -6,22 +6,16 @@ file that refers to anything else, or grows without end, is refused in one line.
 
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_gen.errors import UserError
+from lightning_gen.reading import parse_yaml, read_text
 
-__all__ = ["SECRET", "FromEnvironment", "parse_yaml", "read_config", "read_text"]
+__all__ = ["SECRET", "FromEnvironment", "read_config"]
 
 #: where a value comes from the environment; such text is written as it stands, never resolved
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:")
-#: bytes; the longest of ours has some 10,000
-_LARGEST = 1 << 20
-_MOST = 100_000
-_DEEPEST = 200
 _REFERENCE = re.compile(r"\$\{\s*([^${}]*?)\s*\}")
 _ENVIRONMENT = re.compile(r"oc\.env\s*:\s*(\w+)\s*(?:,(.*))?$")
 _KEY = re.compile(r"[\w.\-/]+$")
@@ -29,63 +23,6 @@ _KEY = re.compile(r"[\w.\-/]+$")
 
 class FromEnvironment(str):
     """A text out of an environment variable, which stands for a number where one is wanted."""
-
-
-def read_text(path: str | Path, what: str = "file", largest: int = _LARGEST) -> str:
-    """The text of an ordinary file.
-
-    Args:
-        path: of the file.
-        what: it is, for the messages.
-        largest: number of bytes.
-
-    Raises:
-        UserError: there is none, it is no ordinary file, too large, or no text.
-    """
-    try:
-        about = os.stat(path)
-        if not stat.S_ISREG(about.st_mode):
-            raise UserError(f"{what} {path} is no ordinary file: want a file")
-        if about.st_size > largest:
-            raise UserError(f"{what} {path} has {about.st_size} bytes: want at most {largest}")
-        return Path(path).read_text(encoding="utf-8")
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"{what} {path} does not exist: want a file") from None
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no text"
-        raise UserError(f"{what} {path} cannot be read: {why}") from error
-
-
-def parse_yaml(text: str, what: str) -> Any:
-    """The values of a YAML text.
-
-    Args:
-        text: of the file.
-        what: and where the text is, for the message.
-
-    Raises:
-        UserError: it is no YAML, or its aliases make it deeper or larger than any honest file.
-    """
-    try:
-        content = yaml.load(text, yaml.CSafeLoader)  # the safe loader, in C
-        _count(content, 0, [0])
-    except RecursionError:
-        raise UserError(f"{what} is nested without end: want plain YAML") from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise UserError(f"{what} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    return content
-
-
-def _count(value: Any, depth: int, seen: list[int]) -> None:
-    """Raise where `value`, with its aliases written out, is too deep or too large."""
-    seen[0] += 1
-    if depth > _DEEPEST or seen[0] > _MOST:
-        raise RecursionError
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            _count(item, depth + 1, seen)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -39,16 +40,28 @@ def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tenso
 
 
 def _read(path: Path) -> dict[str, Tensor] | None:
-    """The content of a cached file; None where there is none, or it is damaged."""
+    """The content of a cached file; None where there is none, it is damaged, or of another name."""
     try:
-        return load_file(path)
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
     except (OSError, SafetensorError):
         return None
+    return tensors if about.get("digest") == _digest(path, tensors) else None
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
         with atomic_write(path) as stream:
-            stream.write(save(tensors))
+            stream.write(save(tensors, {"digest": _digest(path, tensors)}))
     except OSError as error:  # a full disk costs the next run some time, not this one its numbers
         print(f"lightning-gen: cache {path.parent} cannot be written: {error.strerror or error}", file=sys.stderr)
+
+
+def _digest(path: Path, tensors: dict[str, Tensor]) -> str:
+    """64 hex digits over the name of the file, which says what it depends on, and its whole content."""
+    found = hashlib.sha256(path.name.encode())
+    for key, value in sorted(tensors.items()):
+        found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -33,7 +33,7 @@ BLOCK = 64
 
 
 def _seed(seed: int, block: int) -> int:
-    return seed * 1_000_003 + block
+    return (seed * 1_000_003 + block) % 2**63
 
 
 @contextmanager

@@ -15,12 +15,16 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from lightning_gen.config.arguments import Arguments, fraction, positive
+from lightning_gen.config.arguments import Arguments, fraction, images_seen, positive
 from lightning_gen.config.loading import checkpoint_path, read_checkpoint
 from lightning_gen.errors import UserError
-from lightning_gen.files import read_json, read_json_lines
+from lightning_gen.reading import plain, read_json, read_rows
 
 __all__ = ["Estimate", "Measured", "estimate", "main", "measure"]
+
+
+#: what a row of metrics must say for a rate
+_AXES = ("seconds", "images_seen")
 
 
 class Measured(NamedTuple):
@@ -60,22 +64,41 @@ def measure(run: Path) -> Measured:
     path = checkpoint_path(run)
     if path.suffix != ".ckpt":
         raise UserError(f"run {run} is an exported model: want the folder of a run, which has timed itself")
-    rows = [row for row in read_json_lines(run / "metrics.jsonl") if row.get("seconds") is not None]
-    if len(rows) < 2 or any(rows[-1][key] <= rows[0][key] for key in ("seconds", "images_seen")):
+    rows = [row for row in read_rows(run / "metrics.jsonl", []) if all(_is_number(row.get(key)) for key in _AXES)]
+    if len(rows) < 2 or any(rows[-1][key] <= rows[0][key] for key in _AXES):
         why = "want two or more, after different numbers of images, to take a rate from"
         raise UserError(f"run {run} has {len(rows)} rows of metrics: {why}")
-    processes = read_json(run / "run.json")["processes"]
+    processes, _ = _hardware(run)
     state = read_checkpoint(path, mmap=True)
     rate = (rows[-1]["images_seen"] - rows[0]["images_seen"]) / (rows[-1]["seconds"] - rows[0]["seconds"])
-    batches = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
-    return Measured(
-        rate / processes,
-        processes,
-        round(state["images_seen"] / batches / processes),
-        _bytes(state["state_dict"]),
-        _bytes(state["optimizer_states"]),
-        _bytes(state.get("ema", {})),
-    )
+    try:
+        batches = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
+        return Measured(
+            rate / processes,
+            processes,
+            max(1, round(state["images_seen"] / batches / processes)),
+            _bytes(state["state_dict"]),
+            _bytes(state["optimizer_states"]),
+            _bytes(state.get("ema", {})),
+        )
+    except (LookupError, TypeError, ArithmeticError, RecursionError) as error:
+        raise UserError(f"checkpoint {path} says not how many batches it has seen: want one of this version") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _hardware(run: Path) -> tuple[int, str]:
+    """How many processes have trained the run, and on what device."""
+    about = plain(read_json(run / "run.json"))
+    try:
+        processes, device = about["processes"], str(about["hardware"]["device"])
+    except (LookupError, TypeError):
+        processes, device = None, ""
+    if type(processes) is not int or processes < 1:
+        raise UserError(f"run {run} has a run.json that does not say what it ran on: want the one that fit wrote")
+    return processes, device
 
 
 def _bytes(value: Any) -> int:
@@ -116,16 +139,16 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("estimate", __doc__)
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--devices", type=positive, nargs="+", default=[8, 64, 512], help="how many (8 64 512)")
-    parser.add_argument("--images", type=positive, required=True, help="training images of the whole training")
+    parser.add_argument("--images", type=images_seen, required=True, help="training images of the whole training")
     parser.add_argument("--efficiency", type=fraction, default=1.0, help="weak scaling, up to 1 (1: a lower bound)")
     parser.add_argument("--price", type=fraction, help="of an hour of one device, in any currency")
     options = parser.parse_args(arguments)
     if options.efficiency > 1:
         raise UserError(f"--efficiency {options.efficiency:g} given: want at most 1")
-    found, about = measure(options.run), read_json(options.run / "run.json")
+    found, (_, device) = measure(options.run), _hardware(options.run)
     print(
         f"measured: {found.rate:,.0f} images/s and process, {found.processes} process(es) on "
-        f"{about['hardware']['device']}, {found.batch} images per batch, weights {_size(found.weights)}, "
+        f"{device}, {found.batch} images per batch, weights {_size(found.weights)}, "
         f"optimizer states {_size(found.optimizers)}, average {_size(found.average)}"
     )
     table = Table(title=f"{options.images:,} images, weak scaling {options.efficiency:g} (assumed)")

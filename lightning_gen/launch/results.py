@@ -11,6 +11,7 @@ from rich.table import Table
 from lightning_gen.files import write_json, write_text
 from lightning_gen.launch.study import Study
 from lightning_gen.launch.worker import trial_folder
+from lightning_gen.reading import parse_yaml, read_text
 
 __all__ = ["rows", "short", "show", "write_best"]
 
@@ -75,7 +76,7 @@ def write_best(study: Study, found: list[dict[str, Any]], folder: Path) -> Path 
     config = trial_folder(folder, study.sweep.name, best["trial"]) / "config.yaml" if best else None
     if best is None or config is None or not config.exists():
         return None
-    content = yaml.safe_load(config.read_text())
+    content = parse_yaml(read_text(config), f"config {config}")
     run = {**content.get("run", {}), "name": f"{study.sweep.name}-best", "root": "runs", "resume": "no"}
     head = f"# {study.sweep.name}, trial {best['trial']}: {study.sweep.metric} {best['value']:.6g}, seed {study.seed}\n"
     write_text(folder / "best.yaml", head + yaml.safe_dump({**content, "run": run}, sort_keys=False))

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lightning_gen.config.arguments import Arguments, natural, positive
+from lightning_gen.config.arguments import Arguments, any_seed, natural, positive
 from lightning_gen.errors import UserError
 
 __all__ = ["Command", "fit_arguments", "main", "slurm_parameters"]
@@ -87,7 +87,7 @@ def _parser() -> Arguments:
     parser.add_argument("--partition", help="of the cluster (its default)")
     parser.add_argument("--account", help="of the cluster (the user's default)")
     parser.add_argument("--retries", type=natural, default=3, help="times a job comes back after a failure (3)")
-    parser.add_argument("--seeds", type=natural, nargs="+", help="a job array, one run NAME-seedS for each")
+    parser.add_argument("--seeds", type=any_seed, nargs="+", help="a job array, one run NAME-seedS for each")
     parser.add_argument("--logs", type=Path, default=Path("slurm"), help="folder of scripts and logs (slurm)")
     parser.add_argument("--dry-run", action="store_true", help="print commands and parameters, submit nothing")
     return parser

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lightning_gen.config.arguments import Arguments, natural, positive
+from lightning_gen.config.arguments import Arguments, any_seed, natural, positive
 from lightning_gen.errors import UserError
 from lightning_gen.launch.devices import shared_out, visible_gpus
 from lightning_gen.launch.metric import check_metric
@@ -78,7 +78,7 @@ def _parser() -> Arguments:
     parser.add_argument("--workers", type=positive, default=1, help="processes that run trials (1)")
     parser.add_argument("--trials", type=positive, help="how many, instead of the file's run_cap")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="parameters unlike the file's")
-    parser.add_argument("--seed", type=natural, default=0, help="of the choice of trials (0)")
+    parser.add_argument("--seed", type=any_seed, default=0, help="of the choice of trials (0)")
     parser.add_argument("--root", type=Path, default=Path("runs"), help="the sweep's folder lies here (runs)")
     parser.add_argument("--storage", help="URL that all workers reach (SQLite in the sweep's folder)")
     parser.add_argument("--stop", choices=["file", "median", "none"], default="file", help="early stopping (file)")

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lightning_gen.errors import UserError
 from lightning_gen.launch.space import Parameter, parameter
+from lightning_gen.reading import parse_yaml, read_text
 
 __all__ = ["SweepFile", "read_sweep"]
 
@@ -141,8 +140,8 @@ def _change(text: str) -> tuple[str, dict[str, Any]]:
     """``KEY=VALUE`` -> the name of a parameter, and what a file would say of it."""
     name, sign, value = text.partition("=")
     try:
-        content = yaml.safe_load(value)
-    except yaml.YAMLError:
+        content = parse_yaml(value, f"set {name}")
+    except UserError:
         sign = ""
     if not sign or not name:
         raise UserError(f"set is {text}: want KEY=VALUE, such as run.images=6400, or KEY=[VALUE, VALUE]")
@@ -150,12 +149,7 @@ def _change(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"sweep is {path}: {error.strerror}; want a file such as sweeps/gan_losses.yaml") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no YAML: {error}") from None
+    config = parse_yaml(read_text(path, "sweep"), f"sweep {path}")
     if not isinstance(config, dict):
         raise UserError(f"{path} holds {type(config).__name__}: want a mapping in W&B's sweep format")
     for key in config:

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_gen.config.trust import VARIABLE, trusted_packages
-from lightning_gen.files import read_json_lines
 from lightning_gen.launch.metric import missing, values_of
 from lightning_gen.launch.study import Study
+from lightning_gen.reading import read_rows, read_tail
 
 __all__ = ["run_trials", "trial_folder"]
+
+
+_METRICS = "metrics.jsonl"
+#: bytes at the end of a trial's log that say why it failed
+_TAIL = 1 << 14
 
 
 def trial_folder(root: Path, sweep: str, index: int) -> Path:
@@ -79,7 +84,7 @@ def _watch(study: Study, trial: Any, words: list[str], folder: Path, log: Path, 
                 if time.monotonic() - last > beat:
                     study.beat(trial)
                     last = time.monotonic()
-                rows = _rows(folder)
+                rows = read_rows(folder / _METRICS, [])
                 reported = _report(trial, values_of(rows, metric), reported)
                 if trial.should_prune():
                     return _Outcome(pruned=True)
@@ -88,9 +93,9 @@ def _watch(study: Study, trial: Any, words: list[str], folder: Path, log: Path, 
                 time.sleep(poll)
         finally:
             _stop(process)
-    values = values_of(_rows(folder), metric)
+    values = values_of(read_rows(folder / _METRICS, []), metric)
     if process.returncode:
-        said = log.read_text(errors="replace").strip().splitlines()
+        said = read_tail(log, _TAIL).strip().splitlines()
         return _Outcome(why=f"status {process.returncode}: {said[-1] if said else 'no word'}")
     if not values:
         return _Outcome(why=f"{metric} was never logged")
@@ -98,11 +103,6 @@ def _watch(study: Study, trial: Any, words: list[str], folder: Path, log: Path, 
         return _Outcome(why=f"{metric} is not finite at the end")
     _report(trial, values, reported)
     return _Outcome(values[-1])
-
-
-def _rows(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "metrics.jsonl"
-    return read_json_lines(path) if path.exists() else []
 
 
 def _report(trial: Any, values: list[float | None], reported: int) -> int:

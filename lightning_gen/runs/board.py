@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from lightning_gen.errors import UserError
+from lightning_gen.runs.pictures import read_picture
 from lightning_gen.runs.read import RunRecord, read_runs
 from lightning_gen.runs.reasons import reasons
 from lightning_gen.runs.report import differences, facts
@@ -21,6 +22,8 @@ __all__ = ["page"]
 
 _COLORS = ("#1f6feb", "#d9480f", "#1a7f37", "#8250df", "#bf3989", "#0b7285", "#946200", "#57606a")
 _DASHES = ("solid", "dash", "dot", "dashdot")
+#: longest side of a picture in pixels
+_SIDE = 1440
 _NOT_CURVES = ("images_seen", "seconds", "epoch", "step")
 _AXES = {"images seen": "images_seen", "wall time (s)": "seconds"}
 _STYLE = "<style>.stMainBlockContainer {padding-top: 2.5rem; max-width: 75rem} img {image-rendering: pixelated}</style>"
@@ -144,15 +147,23 @@ def _samples(runs: list[RunRecord]) -> None:
         with columns[i % 3]:
             if grids:
                 about = "baseline" if run.baseline else f"{grids[-1].images_seen:,} images seen"
-                st.image(grids[-1].path.read_bytes(), caption=_inert(f"{run.label}, {about}"), width="stretch")
+                _image(run, grids[-1].path, f"{run.label}, {about}")
     copies = [run for run in runs if (run.folder / "neighbours.png").is_file()]
     if copies:
         st.subheader("Nearest training images")
         st.caption("Each row: a sample, then the training images nearest to it. A row of equal pictures is a copy.")
         columns = st.columns(3)
         for i, run in enumerate(copies):
-            picture = (run.folder / "neighbours.png").read_bytes()
-            columns[i % 3].image(picture, caption=_inert(run.label), width="stretch")
+            with columns[i % 3]:
+                _image(run, run.folder / "neighbours.png", run.label)
+
+
+def _image(run: RunRecord, path: Path, caption: str) -> None:
+    picture = read_picture(run, path, _SIDE)
+    if picture is None:
+        st.caption(_inert(f"{caption}: {path.name} cannot be read"))
+    else:
+        st.image(picture, caption=_inert(caption), width="stretch")
 
 
 def _differences(runs: list[RunRecord]) -> None:

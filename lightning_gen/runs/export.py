@@ -18,11 +18,11 @@ from safetensors.torch import save
 
 from lightning_gen.config.arguments import Arguments
 from lightning_gen.config.loading import checkpoint_path, export_header, load_module
-from lightning_gen.config.reading import parse_yaml, read_text
 from lightning_gen.contracts import GenerativeModule, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write, write_png, write_text
 from lightning_gen.images import grid
+from lightning_gen.reading import parse_yaml, read_text
 from lightning_gen.runs.read import RunRecord, read_run
 from lightning_gen.runs.words import bound_words, identity_words, value_words
 

@@ -8,11 +8,17 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_gen.contracts import ImageModule
-from lightning_gen.files import append_json_line, read_json_lines, sync
+from lightning_gen.errors import UserError
+from lightning_gen.files import append_json_line, sync
+from lightning_gen.reading import parse_json, read_tail
 
 __all__ = ["METRICS", "RunFolderLogger", "row_files"]
 
 METRICS = "metrics.jsonl"
+#: bytes at the end of a file of rows, among which whole rows are
+_TAIL = 1 << 16
+#: seconds of a century, which no training takes
+_AGE = 3.2e9
 #: files of a run folder whose rows belong to moments of the training
 _ROWS = (METRICS, "evaluations.jsonl", "alarms.jsonl")
 
@@ -76,5 +82,12 @@ class RunFolderLogger(Logger):
 
 
 def _seconds(path: Path) -> float:
-    rows = read_json_lines(path) if path.exists() else []
-    return rows[-1].get("seconds", 0.0) if rows else 0.0
+    """Seconds of training until the last whole row; 0 where there is none."""
+    for line in reversed(read_tail(path, _TAIL).split("\n")):
+        try:
+            seconds = parse_json(line, "row")["seconds"]
+        except (UserError, KeyError, TypeError, IndexError):
+            continue
+        if isinstance(seconds, int | float) and 0 <= seconds < _AGE:
+            return float(seconds)
+    return 0.0

@@ -32,10 +32,19 @@ def hold(folder: Path) -> Iterator[None]:
             file.close()
 
 
+def _unfollowed(path: Path) -> IO[str]:
+    """Open a file, made where it is not there: no link, which could lead to a file that is none of the run's."""
+    try:
+        found = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        raise UserError(f"{path} cannot be opened, {error.strerror}: want no link there, and leave to write") from error
+    return os.fdopen(found, "r+")
+
+
 def _open(path: Path) -> IO[str]:
     """Open and lock the file at `path`: not one that another process has just removed."""
     while True:
-        file = open(path, "a+")  # noqa: SIM115
+        file = _unfollowed(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,21 +1,25 @@
 """Reading run folders: finished, in progress or killed half-way; what cannot be read is reported, never fatal."""
 
-import json
-import math
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from lightning_gen.config.messages import flat
-from lightning_gen.errors import UserError
+from lightning_gen.errors import IMAGE_LIMIT, UserError
+from lightning_gen.reading import inert, parse_json, parse_yaml, plain, read_rows, read_text
 
 __all__ = ["Grid", "RunRecord", "find_runs", "read_neighbours", "read_run", "read_runs"]
 
 _MARKS = ("run.json", "metrics.jsonl", "evaluations.jsonl")
+#: what run.json says, by the kind of its values
+_FACTS: dict[type, set[str]] = {
+    str: {"kind", "name", "model", "class_path", "data", "fingerprint", "commit", "version", "started", "precision"},
+    int: {"parameters", "seed", "processes"},
+    dict: {"hardware", "versions"},
+}
 
 
 class Grid(NamedTuple):
@@ -112,20 +116,21 @@ def _labels(folders: list[Path]) -> list[str]:
     depth = 1
     while len({p[-depth:] for p in parts}) < len(parts):
         depth += 1
-    return ["/".join(p[-depth:]) for p in parts]
+    return [inert("/".join(p[-depth:])) for p in parts]
 
 
 def read_run(folder: Path, label: str | None = None) -> RunRecord:
     """Read one run folder; a missing or damaged file leaves its part empty and a line in `problems`."""
     problems: list[str] = []
-    about = _mapping(folder / "run.json", json.loads, problems)
-    config = _mapping(folder / "config.yaml", yaml.safe_load, problems)
-    metrics = _rows(folder / "metrics.jsonl", problems)
-    evaluations = [row for row in _rows(folder / "evaluations.jsonl", problems) if isinstance(row.get("metrics"), dict)]
+    about = _mapping(folder, "run.json", parse_json, problems)
+    config = _mapping(folder, "config.yaml", parse_yaml, problems)
+    metrics = [_numbers(row) for row in _rows(folder, "metrics.jsonl", problems)]
+    rows = _rows(folder, "evaluations.jsonl", problems)
+    evaluations = [_evaluation(row) for row in rows if isinstance(row.get("metrics"), dict)]
     return RunRecord(
         folder=folder,
-        label=label or folder.resolve().name,
-        about=about,
+        label=label or inert(folder.resolve().name),
+        about=_facts(about, problems),
         config=flat(config) if config else {},
         metrics=sorted(metrics, key=lambda row: row["images_seen"]),
         evaluations=evaluations,
@@ -136,56 +141,73 @@ def read_run(folder: Path, label: str | None = None) -> RunRecord:
 
 def read_neighbours(folder: Path) -> dict[str, Any]:
     """What `lightning-gen evaluate` says beside ``neighbours.png``; empty where there is nothing."""
-    return _mapping(folder / "neighbours.json", json.loads, [])
+    found = _mapping(folder, "neighbours.json", parse_json, [])
+    return {key: value for key, value in found.items() if _is_number(value)}
 
 
-def _text(path: Path, problems: list[str]) -> str:
+def _mapping(folder: Path, name: str, parse: Callable[[str, str], Any], problems: list[str]) -> dict[str, Any]:
+    path = folder / name
+    if not os.path.lexists(path):
+        return {}  # a run that has just begun, or a baseline, lacks some files
     try:
-        return path.read_text(errors="replace")
-    except FileNotFoundError:
-        return ""  # a run that has just begun, or a baseline, lacks some files
-    except OSError as error:
-        problems.append(f"{path.name}: {error.strerror}")
-        return ""
-
-
-def _mapping(path: Path, parse: Any, problems: list[str]) -> dict[str, Any]:
-    try:
-        value = parse(_text(path, problems) or "{}")
-    except (ValueError, yaml.YAMLError):
-        value = None
-    if not isinstance(value, dict):
-        problems.append(f"{path.name}: cannot be read")
+        value = plain(parse(read_text(path, inside=folder) or "{}", name))
+    except UserError as error:
+        problems.append(str(error).removeprefix(f"file {folder}/"))
         return {}
-    return _finite(value)
+    if not isinstance(value, dict):
+        problems.append(f"{name} holds {type(value).__name__}: want a mapping")
+        return {}
+    return value
 
 
-def _rows(path: Path, problems: list[str]) -> list[dict[str, Any]]:
-    """Rows with images_seen; a writer that was killed leaves a torn line, which a resumed one may follow."""
-    lines = _text(path, problems).splitlines()
-    rows = [row for row in map(_row, lines) if row is not None]
-    torn = sum(bool(line.strip()) for line in lines) - len(rows)
-    if torn:
-        problems.append(f"{path.name}: {torn} damaged line{'s' if torn > 1 else ''} left out")
-    return rows
+def _facts(about: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """What run.json says, without facts of another kind than `_FACTS`."""
+    kinds = {name: kind for kind, names in _FACTS.items() for name in names}
+    odd = [name for name, value in about.items() if not isinstance(value, kinds.get(name, object) | None)]
+    if odd:
+        problems.append(f"run.json: {', '.join(sorted(odd))} left out, of another kind")
+    whole = {name: {} if value is None and kinds.get(name) is dict else value for name, value in about.items()}
+    return {name: value for name, value in whole.items() if name not in odd}
 
 
-def _row(line: str) -> dict[str, Any] | None:
-    try:
-        row = _finite(json.loads(line))
-    except (ValueError, RecursionError):
+def _rows(folder: Path, name: str, problems: list[str]) -> list[dict[str, Any]]:
+    """Rows with images_seen."""
+    rows = read_rows(folder / name, problems, inside=folder)
+    found = [row for row in rows if type(row.get("images_seen")) is int and 0 <= row["images_seen"] <= IMAGE_LIMIT]
+    if lost := len(rows) - len(found):
+        problems.append(f"{name}: {lost} row{'s' if lost > 1 else ''} without images_seen left out")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of metrics without what is no number; None stands for one that is not finite."""
+    return {name: value for name, value in row.items() if value is None or _is_number(value)}
+
+
+def _evaluation(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of evaluations with the metrics that say what was measured: others compare with nothing."""
+    return {**row, "metrics": {name: found for name, entry in row["metrics"].items() if (found := _entry(entry))}}
+
+
+def _entry(entry: Any) -> dict[str, Any] | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("identity"), dict) or "value" not in entry:
         return None
-    return row if isinstance(row, dict) and isinstance(row.get("images_seen"), int) else None
-
-
-def _finite(value: Any) -> Any:
-    """`value` with None for each number that is not finite."""
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    numbers = {key: entry.get(key) if _is_number(entry.get(key)) else None for key in ("value", "error", "not_finite")}
+    better = "higher" if entry.get("better") == "higher" else "lower"
+    return {**entry, **numbers, "better": better}
 
 
 def _grids(folder: Path) -> list[Grid]:
-    return sorted(Grid(int(path.stem), path) for path in folder.glob("*.png") if path.stem.isdecimal())
+    found = [path for path in _listed(folder) if path.suffix == ".png" and re.fullmatch("[0-9]{1,16}", path.stem)]
+    return sorted(Grid(int(path.stem), path) for path in found)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

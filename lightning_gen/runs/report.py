@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
 
 from lightning_gen.files import write_text
 from lightning_gen.runs.charts import HEIGHT, WIDTH, Chart, build_charts
+from lightning_gen.runs.pictures import read_picture
 from lightning_gen.runs.read import Grid, RunRecord, read_neighbours
 from lightning_gen.runs.reasons import reasons
 from lightning_gen.runs.seeds import over_seeds
@@ -179,29 +179,26 @@ def _hover(chart: Chart) -> list[dict[str, Any]]:
 
 def _gallery(run: RunRecord) -> Gallery | None:
     """None where the run has no picture that can be read."""
-    readable = ((i, picture) for i in reversed(range(len(run.grids))) if (picture := _picture(run.grids[i], _LARGE)))
+    grids = run.grids
+    readable = ((i, found) for i in reversed(range(len(grids))) if (found := _picture(run, grids[i], _LARGE)))
     last, newest = next(readable, (0, None))
     if newest is None:
         return None
     step = max(1.0, (last - 1) / max(1, _EARLIER - 1))
     chosen = sorted({round(i * step) for i in range(_EARLIER)} & set(range(last)))
-    return Gallery(run, newest, [picture for i in chosen if (picture := _picture(run.grids[i], _SMALL))])
+    return Gallery(run, newest, [found for i in chosen if (found := _picture(run, grids[i], _SMALL))])
 
 
 def _neighbours(run: RunRecord) -> tuple[RunRecord, Picture, dict[str, Any]] | None:
     """The samples beside their nearest training images, and what is known of them; None where there are none."""
-    picture = _picture(Grid(0, run.folder / "neighbours.png"), _LARGE)
+    picture = _picture(run, Grid(0, run.folder / "neighbours.png"), _LARGE)
     return (run, picture, read_neighbours(run.folder)) if picture else None
 
 
-def _picture(grid: Grid, side: int) -> Picture | None:
-    try:
-        with Image.open(grid.path) as image:
-            image.load()
-            shown = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError):  # what Pillow raises for a damaged PNG
+def _picture(run: RunRecord, grid: Grid, side: int) -> Picture | None:
+    shown = read_picture(run, grid.path, side)
+    if shown is None:
         return None
-    shown.thumbnail((side, side))
     stream = io.BytesIO()
     shown.save(stream, format="PNG", optimize=True)
     uri = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
-import yaml
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_gen.contracts import ImageModule, PictureLogger
 from lightning_gen.errors import UserError
-from lightning_gen.files import read_json, write_text
+from lightning_gen.files import write_text
+from lightning_gen.reading import parse_yaml, read_json, read_text
 
 __all__ = ["WandbMirror"]
 
@@ -218,12 +218,13 @@ def _run_id(folder: Path) -> str:
     path = folder / "wandb" / "id"
     if not path.exists():
         write_text(path, os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:12])  # an agent knows the run by its id
-    return path.read_text().strip()
+    return read_text(path, inside=folder).strip()
 
 
 def _config(folder: Path) -> dict[str, Any]:
     """config.yaml, with run.json as ``facts``."""
     config, facts = folder / "config.yaml", folder / "run.json"
-    values = yaml.safe_load(config.read_text()) if config.exists() else None
+    values = parse_yaml(read_text(config, inside=folder), config.name) if config.exists() else None
+    about = read_json(facts, inside=folder) if facts.exists() else {}
     # Through JSON: only plain values reach the SDK.
-    return json.loads(json.dumps({**(values or {}), "facts": read_json(facts) if facts.exists() else {}}, default=str))
+    return json.loads(json.dumps({**(values or {}), "facts": about}, default=str))

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from lightning_gen.config.arguments import Arguments, natural, positive
+from lightning_gen.config.arguments import Arguments, any_seed, natural, positive
 from lightning_gen.config.loading import checkpoint_path, load_fitting, load_module, load_section
 from lightning_gen.contracts import GenerativeModule
 from lightning_gen.distributed import rank_and_world
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     parser.split()
     parser.add_argument("--samples", type=natural, help="images drawn for the distances (as in the run's config)")
     parser.add_argument("--weights", type=positive, help="k of the importance-weighted bound (as in the run's config)")
-    parser.add_argument("--seed", type=natural, help="of every draw (as in the run's config)")
+    parser.add_argument("--seed", type=any_seed, help="of every draw (as in the run's config)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per run")
     options = parser.parse_args(arguments)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch, join
-from lightning_gen.config.arguments import Arguments, fraction, natural, positive
+from lightning_gen.config.arguments import Arguments, any_seed, fraction, natural, positive
 from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule
 from lightning_gen.errors import UserError
@@ -56,7 +56,7 @@ def _parser() -> Arguments:
     parser.run()
     parser.add_argument("--n", type=positive, default=64, help="number of images (64)")
     parser.seed()
-    parser.add_argument("--seeds", type=natural, nargs="+", help="one image of each of these seeds, in place of --n")
+    parser.add_argument("--seeds", type=any_seed, nargs="+", help="one image of each of these seeds, in place of --n")
     parser.add_argument("--label", type=natural, nargs="+", help="classes of the images, in turn (drawn)")
     parser.add_argument("--temperature", type=fraction, default=1.0, help="scale of the noise (1)")
     parser.add_argument("--truncation", type=fraction, help="largest size of a component of the noise, e.g. 1 (none)")

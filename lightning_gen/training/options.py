@@ -1,5 +1,6 @@
 """The section ``run`` of a configuration."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,11 @@ class Run:
 
     def __post_init__(self) -> None:
         check_counts("run", limit=IMAGE_LIMIT, images=self.images, rate_images=self.rate_images)
+        for name in ("grid_every", "evaluate_every", "health_every", "save_every"):
+            if not 0 <= getattr(self, name) <= IMAGE_LIMIT:
+                raise UserError(f"run.{name} is {getattr(self, name)}: want a number of images, or 0")
+        if not 0 <= self.save_minutes < math.inf:
+            raise UserError(f"run.save_minutes is {self.save_minutes}: want minutes, or 0")
         if self.capture and self.compile:
             raise UserError("run.capture is True beside run.compile: want one of them")
         decays = (self.ema.start, self.ema.end) if isinstance(self.ema, Ramp) else (self.ema,)

@@ -3,16 +3,16 @@
 import json
 import sys
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-import yaml
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from lightning_gen.config.messages import flat
-from lightning_gen.errors import UserError
-from lightning_gen.files import read_json_lines, write_text
+from lightning_gen.errors import IMAGE_LIMIT, UserError
+from lightning_gen.files import atomic_write, write_text
+from lightning_gen.reading import parse_yaml, read_rows, read_text
 from lightning_gen.runs.folder import METRICS, row_files
 from lightning_gen.training.checkpoint_io import is_whole, keep, newest_valid
 from lightning_gen.training.optimizers import check_classes
@@ -68,12 +68,55 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
         raise UserError(_all_damaged(folder, damaged))
     if first:
         _check_same(folder / "config.yaml", config, resume, begun=checkpoint is not None)
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True) if checkpoint else {}
-    if checkpoint:
-        _check_shapes(checkpoint, state["state_dict"], module)
-        check_classes(module, state["optimizer_options"])
-    rows = state.get("rows", {})
-    return Start(False, checkpoint, state.get("images_seen", 0), rows, tuple(damaged))
+    state = _state(checkpoint, module) if checkpoint else {}
+    return Start(False, checkpoint, state.get("images_seen", 0), state.get("rows", {}), tuple(damaged))
+
+
+def _state(checkpoint: Path, module: LightningModule) -> dict[str, Any]:
+    """The values of a checkpoint, which are found to be of a training of `module`."""
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        _check_entries(state)
+    except Exception as error:  # of a file from elsewhere the reader raises whatever it is led to
+        why = f"{type(error).__name__} {error}"[:160]
+        raise UserError(f"checkpoint {checkpoint} cannot be gone on from, {why}: want one of this version") from error
+    _check_shapes(checkpoint, state["state_dict"], module)
+    check_classes(module, state["optimizer_options"])
+    return state
+
+
+def _check_entries(state: dict[str, Any]) -> None:
+    """Raise where an entry that a training goes on from is none of ours."""
+    fine = {
+        "state_dict": all(isinstance(value, Tensor) for value in state["state_dict"].values()),
+        "ema": all(isinstance(value, Tensor) for value in state.get("ema", {}).values()),
+        "images_seen": _is_count(state["images_seen"]),
+        "batches_seen": _is_count(state.get("batches_seen", 0)),
+        "rows": all(map(_is_count, state.get("rows", {}).values())),
+        "optimizer_options": all(
+            isinstance(part["class"], str) and all(isinstance(group, dict) for group in part["groups"])
+            for part in state["optimizer_options"]
+        ),
+        "optimizer_states": all(isinstance(part, dict) for part in state["optimizer_states"]),
+        "loops": _are_counts(state["loops"]["fit_loop"]),
+        "epoch": _is_count(state.get("epoch", 0)),
+        "global_step": _is_count(state.get("global_step", 0)),
+        "callbacks": isinstance(state["callbacks"], dict),
+        "ranks": all(isinstance(part, dict) for part in state["ranks"]),
+    }
+    if odd := [name for name, good in fine.items() if not good]:
+        raise ValueError(f"{', '.join(odd)} of another kind")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= IMAGE_LIMIT
+
+
+def _are_counts(value: Any) -> bool:
+    """Whether nested progress holds counts and truth values alone; what data loaders keep is theirs."""
+    if isinstance(value, dict):
+        return all(key == "combined_loader" or _are_counts(item) for key, item in value.items())
+    return value is None or isinstance(value, bool) or _is_count(value)
 
 
 def check_new(folder: Path) -> None:
@@ -108,7 +151,7 @@ def rewind(folder: Path, config: str, begin: Start) -> None:
 def _check_same(path: Path, new: str, resume: Resume, begun: bool) -> None:
     """Raise where the configuration at `path` differs in what may not change: under "changed", and where the run has
     `begun`, in what would have no effect."""
-    before, after = (flat(yaml.safe_load(text)) for text in (path.read_text(), new))
+    before, after = (flat(parse_yaml(text, f"config {path}")) for text in (read_text(path, "config"), new))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) == after.get(key) or key.startswith(_FREE):
             continue
@@ -138,11 +181,24 @@ def _drop_rows(path: Path, begin: Start) -> None:
     """Drop the rows that training will write again.
 
     In the metrics they are those behind the length that the checkpoint knows: callbacks of the user log at moments of
-    their own. Elsewhere they are those of later images: `lightning-gen evaluate` has appended rows too.
+    their own. Elsewhere they are those of later images: `lightning-gen evaluate` has appended rows too. Damaged lines
+    are dropped, and told.
     """
     length = (begin.rows or {}).get(path.name, 0)
     if path.name == METRICS and path.stat().st_size >= length:
-        write_text(path, path.read_bytes()[:length].decode())
+        with open(path, "rb") as stream:
+            kept = stream.read(length)
+        with atomic_write(path) as stream:
+            stream.write(kept)
         return
-    rows = [row for row in read_json_lines(path) if row["images_seen"] <= begin.images_seen and begin.checkpoint]
+    problems: list[str] = []
+    rows = [row for row in read_rows(path, problems) if _is_before(row, begin)]
+    for problem in problems:
+        print(f"lightning-gen: {path.parent}: {problem}", file=sys.stderr)
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _is_before(row: dict[str, Any], begin: Start) -> bool:
+    """Whether a row was written before the checkpoint that the run goes on from."""
+    seen = row.get("images_seen")
+    return begin.checkpoint is not None and isinstance(seen, int) and seen <= begin.images_seen

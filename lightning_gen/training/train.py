@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import traceback
 import warnings
 from contextlib import ExitStack
 from typing import Any
@@ -64,8 +65,21 @@ def train(arguments: list[str]) -> None:
             leave(stop, cli.trainer)
         except (MisconfigurationException, ModuleNotFoundError) as error:  # of a callback of the user, mostly
             raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+        except Exception as error:
+            if begin.checkpoint is None or not _is_restoring(error):
+                raise
+            why = " ".join(f"{type(error).__name__} {error}".split())[:200]
+            raise UserError(f"checkpoint {begin.checkpoint} does not fit, {why}: want one of this version") from error
     if cli.trainer.is_global_zero:
         print(f"{run.folder}: {cli.model.images_seen} images seen")
+
+
+def _is_restoring(error: Exception) -> bool:
+    """Whether an error rose where Lightning restores a checkpoint: what it holds was none of this training's."""
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return not isinstance(error, UserError) and any(
+        code.co_filename.endswith("checkpoint_connector.py") and "restore" in code.co_name for code in frames
+    )
 
 
 def _begin(cli: Any, held: ExitStack) -> Start:

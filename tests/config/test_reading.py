@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_data, load_module
-from lightning_gen.config.reading import parse_yaml, read_config, read_text
+from lightning_gen.config.reading import read_config
 from lightning_gen.errors import UserError
+from lightning_gen.reading import parse_yaml, read_text
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{b}: &{b} [*{a},*{a},*{a},*{a},*{a},*{a},*{a},*{a},*{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)

@@ -16,9 +16,9 @@ from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK
 from lightning_gen.evaluation.likelihood import bits_per_dim, log_probs
 from lightning_gen.evaluation.protocol import Evaluation
-from lightning_gen.files import read_json_lines
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.extractors import PCA
+from lightning_gen.reading import read_rows
 from lightning_gen.training.ema import EMA, ema_weights
 
 CPU = ["--trainer.accelerator", "cpu"]
@@ -239,7 +239,7 @@ def test_in_training_afterwards_and_in_one_two_and_three_processes_the_same_numb
     run = ["--run.root", str(tmp_path), "--run.name", "r", "--run.images", "128", *CPU]
     assert main(["fit", "-c", "configs/vae/vae.yaml", *run, "--evaluation.samples", "150"]) == 0
     assert main(["evaluate", str(tmp_path / "r"), "--split", "val", "--json"]) == 0
-    rows = read_json_lines(tmp_path / "r" / "evaluations.jsonl")
+    rows = read_rows(tmp_path / "r" / "evaluations.jsonl")
     assert len(rows) == 2
     assert rows[0]["metrics"] == rows[1]["metrics"]
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"] == rows[0]["metrics"]

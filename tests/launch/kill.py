@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 from lightning_gen.tasks.pack import main as pack
 from tests.launch.processes import Pair, prepare
 
@@ -124,7 +124,7 @@ def differences(a: Path, b: Path) -> list[str]:
     rooms = ("images_seen", "state_dict", "ema", "optimizer_states", "ranks", "loops")
     found = [room for room in rooms if not _same(*(_timeless(state[room]) for state in states))]
     for name in ("metrics.jsonl", "evaluations.jsonl"):
-        rows = [[_timeless(row) for row in read_json_lines(p / name)] if (p / name).exists() else [] for p in (a, b)]
+        rows = [[_timeless(row) for row in read_rows(p / name)] if (p / name).exists() else [] for p in (a, b)]
         found += [] if rows[0] == rows[1] else [f"{name}: {len(rows[0])} and {len(rows[1])} rows"]
     grids = [{p.name: p.read_bytes() for p in sorted((run / "samples").glob("*.png"))} for run in (a, b)]
     return found + ([] if grids[0] == grids[1] else ["samples"])

@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_module
 from lightning_gen.errors import UserError
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 from lightning_gen.training.fit import build
 
 CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
@@ -60,7 +60,7 @@ def test_images_seen_mean_the_same_for_a_gan_as_for_a_vae(tmp_path):
     assert factors == pytest.approx([1 - 576 / 1280] * 3)  # of the last batch, which began at 576 images
     grids = [sorted(p.name for p in (tmp_path / name / "samples").iterdir()) for name in ("gan", "vae")]
     assert grids[0] == grids[1] == ["0000000320.png", "0000000640.png"]
-    rows = [read_json_lines(tmp_path / name / "metrics.jsonl") for name in ("gan", "vae")]
+    rows = [read_rows(tmp_path / name / "metrics.jsonl") for name in ("gan", "vae")]
     assert {row["images_seen"] for row in rows[0]} == {row["images_seen"] for row in rows[1]}
     previous = [torch.load(tmp_path / n / "checkpoints/previous.ckpt", weights_only=True) for n in ("gan", "vae")]
     assert previous[0]["images_seen"] == previous[1]["images_seen"] == 320

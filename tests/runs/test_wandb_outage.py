@@ -12,7 +12,7 @@ import pytest
 import wandb
 
 from lightning_gen.config.cli import main
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 from lightning_gen.runs import wandb as mirror_module
 from lightning_gen.runs.wandb import WandbMirror
 from tests.runs.server import Server
@@ -41,7 +41,7 @@ def test_nothing_is_lost_when_the_server_fails_in_mid_run(state, tmp_path, monke
 
         monkeypatch.setattr(WandbMirror, "log_metrics", wait_for_the_outage)
         assert main([*FIT, "--run.root", str(tmp_path), *SMALL]) == 0
-        rows = read_json_lines(tmp_path / "r" / "metrics.jsonl")
+        rows = read_rows(tmp_path / "r" / "metrics.jsonl")
         assert rows[-1]["images_seen"] == 2560
         assert server.refused
         assert server.exit is None  # it does not know that the run has ended

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from lightning_gen.config.cli import main
-from lightning_gen.files import append_json_line, read_json_lines, write_json
-from lightning_gen.finite import finite_weights, without_nan
+from lightning_gen.files import append_json_line, without_nan, write_json
+from lightning_gen.finite import finite_weights
+from lightning_gen.reading import read_rows
 
 FAMILIES = ["vae/vae", "flow/realnvp", "autoregressive/pixelcnn", "vae/vqvae", "gan/dcgan"]
 SMALL = ["--evaluation.samples", "64", "--run.rate_images", "64", "--trainer.accelerator", "cpu"]
@@ -33,7 +34,7 @@ def test_checkpoints_stay_those_of_before_a_nan(config, tmp_path, capsys):
         assert checkpoint["images_seen"] == seen
         assert all(v.isfinite().all() for v in checkpoint["state_dict"].values() if v.is_floating_point())
         assert all(v.isfinite().all() for v in checkpoint["ema"].values() if v.is_floating_point())
-    [alarm] = [row for row in read_json_lines(tmp_path / "x" / "alarms.jsonl") if row["alarm"] == "divergence"]
+    [alarm] = [row for row in read_rows(tmp_path / "x" / "alarms.jsonl") if row["alarm"] == "divergence"]
     assert alarm["images_seen"] == 384
 
 
@@ -43,13 +44,11 @@ def test_a_run_that_goes_on_keeps_its_checkpoints_and_logs_no_number(tmp_path, c
         "no checkpoint after 384 images: weights are not finite, last.ckpt stays that of 320" in capsys.readouterr().err
     )
     values = {
-        row["images_seen"]: row["eval/fd"]
-        for row in read_json_lines(tmp_path / "x" / "metrics.jsonl")
-        if "eval/fd" in row
+        row["images_seen"]: row["eval/fd"] for row in read_rows(tmp_path / "x" / "metrics.jsonl") if "eval/fd" in row
     }
     assert values.keys() == {128, 256, 384, 512, 640}
     assert [values[seen] is None for seen in sorted(values)] == [False, False, True, True, True]
-    measured = read_json_lines(tmp_path / "x" / "evaluations.jsonl")
+    measured = read_rows(tmp_path / "x" / "evaluations.jsonl")
     assert [row["images_seen"] for row in measured] == [128, 256]
 
 
@@ -87,4 +86,4 @@ def test_no_number_that_is_not_finite_reaches_a_file(tmp_path):
     assert without_nan(value) == wanted
     write_json(tmp_path / "a.json", value)
     append_json_line(tmp_path / "b.jsonl", value)
-    assert json.loads((tmp_path / "a.json").read_text()) == read_json_lines(tmp_path / "b.jsonl")[0] == wanted
+    assert json.loads((tmp_path / "a.json").read_text()) == read_rows(tmp_path / "b.jsonl")[0] == wanted

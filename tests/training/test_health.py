@@ -8,7 +8,7 @@ import torch
 from benchmarks.gan_health.__main__ import CASES, alarms_of, train
 from lightning_gen.config.cli import main
 from lightning_gen.data.toy import ToyWorld
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 from lightning_gen.images import to_signed
 from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
 from lightning_gen.training.callbacks.alarms import ALARMS, Collapse, Oscillation, VanishingGradient
@@ -97,7 +97,7 @@ def collapsed(tmp_path_factory):
 
 def test_a_seeded_collapse_is_told_and_stops_the_run(collapsed):
     assert "collapse" in alarms_of(collapsed)
-    told = read_json_lines(collapsed / "alarms.jsonl")
+    told = read_rows(collapsed / "alarms.jsonl")
     assert len({row["alarm"] for row in told}) == len(told), "an alarm is raised once"
     checkpoint = torch.load(collapsed / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["images_seen"] == next(row["images_seen"] for row in told if row["alarm"] == "collapse")
@@ -107,7 +107,7 @@ def test_a_seeded_collapse_is_told_and_stops_the_run(collapsed):
 def test_a_seeded_healthy_run_is_silent(tmp_path):
     run = train(tmp_path, "fast_discriminator", 0, "--run.images", "20480")
     assert alarms_of(run) == []
-    newest = [row for row in read_json_lines(run / "metrics.jsonl") if "health/modes" in row][-1]
+    newest = [row for row in read_rows(run / "metrics.jsonl") if "health/modes" in row][-1]
     assert newest["health/modes"] == 8
     assert CASES["fast_discriminator"].alarm is None
 
@@ -122,7 +122,7 @@ def test_measurements_go_on_where_a_run_was_stopped_and_do_not_change_the_traini
     rows = [
         [
             {k: v for k, v in row.items() if k != "seconds" and not k.startswith("speed/")}
-            for row in read_json_lines(run / "metrics.jsonl")
+            for row in read_rows(run / "metrics.jsonl")
         ]
         for run in (whole, parts)
     ]

@@ -11,7 +11,8 @@ import torch
 
 from lightning_gen.config.cli import main
 from lightning_gen.errors import UserError
-from lightning_gen.files import append_json_line, read_json_lines
+from lightning_gen.files import append_json_line
+from lightning_gen.reading import read_rows
 from lightning_gen.runs.lock import hold
 
 SMALL = ["--evaluation.samples", "0", "--run.rate_images", "64", "--trainer.accelerator", "cpu"]
@@ -90,4 +91,4 @@ def test_a_full_disk_leaves_a_file_of_rows_as_it_was(tmp_path, monkeypatch):
             append_json_line(place, {"b": 2})
     assert path.read_bytes() == before
     assert not (tmp_path / "new.jsonl").exists()
-    assert read_json_lines(path) == [{"a": 1}]
+    assert read_rows(path) == [{"a": 1}]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lightning_gen.config.cli import main
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 from lightning_gen.training.fit import build
 
 STEPS = ["--trainer.log_every_n_steps", "1", "--run.evaluate_every", "128"]
@@ -21,7 +21,7 @@ def fit(config, root, *more, images=320):
 
 
 def rows(folder):
-    return read_json_lines(folder / "metrics.jsonl")
+    return read_rows(folder / "metrics.jsonl")
 
 
 def last(folder):
@@ -44,7 +44,7 @@ def test_early_stopping_looks_at_every_evaluation(tmp_path):
     # bits/dim falls by less than 100 in each: the second evaluation is no better, the third ends the training
     stop = early_stopping("eval/bits_per_dim", patience=2, min_delta=100)
     assert fit("vae/vae", tmp_path, *STEPS, *stop, images=1280) == 0
-    seen = [row["images_seen"] for row in read_json_lines(tmp_path / "x" / "evaluations.jsonl")]
+    seen = [row["images_seen"] for row in read_rows(tmp_path / "x" / "evaluations.jsonl")]
     assert seen == [128, 256, 384]
     assert last(tmp_path / "x")["images_seen"] == 384
     assert {row["images_seen"] for row in rows(tmp_path / "x")} <= set(range(0, 385, 64))
@@ -85,7 +85,7 @@ def test_model_checkpoint_keeps_the_best_by_our_evaluation(tmp_path):
 
 
 def _two_best(folder):
-    found = read_json_lines(folder / "evaluations.jsonl")
+    found = read_rows(folder / "evaluations.jsonl")
     return sorted(found, key=lambda row: row["metrics"]["bits_per_dim"]["value"])[:2]
 
 

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from lightning_gen.config.cli import main
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 from lightning_gen.training.callbacks.evaluate import Evaluate
 from lightning_gen.training.observer import eval_mode
 
@@ -68,7 +68,7 @@ def test_a_folder_of_few_pictures_is_trained_on_to_its_end(count, tmp_path):
     words = ["--run.root", str(tmp_path), "--run.name", "x", "--run.images", "32", "--trainer.accelerator", "cpu"]
     assert main(["fit", "-c", "configs/vae/vae.yaml", *data, "--data.init_args.batch_size", "1", *words]) == 0
     assert last(tmp_path / "x")["images_seen"] == 32
-    assert all(isinstance(row, dict) for row in read_json_lines(tmp_path / "x" / "metrics.jsonl"))
+    assert all(isinstance(row, dict) for row in read_rows(tmp_path / "x" / "metrics.jsonl"))
 
 
 def test_each_part_is_back_in_its_own_mode():

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lightning_gen.config.cli import main
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 
 #: evaluation, health and grids as they are by default, on fewer images
 CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "128", "--trainer.log_every_n_steps", "1"]
@@ -31,7 +31,7 @@ def _checkpoint(folder, name="last"):
 
 
 def _rows(folder, but="nothing"):
-    rows = read_json_lines(folder / "metrics.jsonl")
+    rows = read_rows(folder / "metrics.jsonl")
     return [
         {k: v for k, v in row.items() if k != "seconds" and not k.startswith("speed/")}
         for row in rows
@@ -117,7 +117,7 @@ def test_what_evaluate_has_appended_is_kept(tmp_path):
     assert _fit("vae/vae", tmp_path, "r", 128) == 0
     assert main(["evaluate", str(tmp_path / "r"), "--samples", "64"]) == 0
     assert _fit("vae/vae", tmp_path, "r", 192, "--run.resume", "changed") == 0
-    found = [(row["images_seen"], row["split"]) for row in read_json_lines(tmp_path / "r" / "evaluations.jsonl")]
+    found = [(row["images_seen"], row["split"]) for row in read_rows(tmp_path / "r" / "evaluations.jsonl")]
     assert found == [(128, "val"), (128, "test"), (192, "val")]
 
 

@@ -7,7 +7,7 @@ import torch
 
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_module
-from lightning_gen.files import read_json
+from lightning_gen.reading import read_json
 
 SMALL = ["--evaluation.samples", "0", "--run.rate_images", "64", "--trainer.accelerator", "cpu"]
 
