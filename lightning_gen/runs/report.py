@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,38 @@ def write_report(path: Path, runs: list[RunRecord], tables: list[Table]) -> None
 
 def render_report(runs: list[RunRecord], tables: list[Table]) -> str:
     """The page. Whatever comes from a run folder is escaped, and no script but the page's own may run in it."""
+    script = (_PAGE / "report.js").read_text()
+    shared, partial = differences(runs)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            runs=runs,
+            index={run.label: i for i, run in enumerate(runs)},
+            tables=[
+                (table, metric_words(table.metric, table.better), _places(table), over_seeds(table)) for table in tables
+            ],
+            reasons=reasons(tables),
+            neighbours=[shown for run in runs if (shown := _neighbours(run))],
+            value_words=value_words,
+            charts=[(chart, _hover(chart)) for chart in build_charts(runs)],
+            width=WIDTH,
+            height=HEIGHT,
+            galleries=[gallery for run in runs if (gallery := _gallery(run))],
+            shared_differences=shared,
+            partial_differences=partial,
+            configured=[run for run in runs if run.config],
+            facts=facts(runs),
+            made=datetime.now(UTC).isoformat(timespec="minutes"),
+            style=(_PAGE / "report.css").read_text(),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -71,30 +104,7 @@ def render_report(runs: list[RunRecord], tables: list[Table]) -> str:
         "duration": duration_words,
         "progress": progress_words,
     }
-    script = (_PAGE / "report.js").read_text()
-    shared, partial = differences(runs)
-    return environment.get_template("report.html").render(
-        runs=runs,
-        index={run.label: i for i, run in enumerate(runs)},
-        tables=[
-            (table, metric_words(table.metric, table.better), _places(table), over_seeds(table)) for table in tables
-        ],
-        reasons=reasons(tables),
-        neighbours=[shown for run in runs if (shown := _neighbours(run))],
-        value_words=value_words,
-        charts=[(chart, _hover(chart)) for chart in build_charts(runs)],
-        width=WIDTH,
-        height=HEIGHT,
-        galleries=[gallery for run in runs if (gallery := _gallery(run))],
-        shared_differences=shared,
-        partial_differences=partial,
-        configured=[run for run in runs if run.config],
-        facts=facts(runs),
-        made=datetime.now(UTC).isoformat(timespec="minutes"),
-        style=(_PAGE / "report.css").read_text(),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    return environment
 
 
 def differences(runs: list[RunRecord]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -184,6 +184,8 @@ def _drop_rows(path: Path, begin: Start) -> None:
     their own. Elsewhere they are those of later images: `lightning-gen evaluate` has appended rows too. Damaged lines
     are dropped, and told.
     """
+    if not path.is_file():
+        raise UserError(f"{path} is no ordinary file: want the rows of the run, or nothing")
     length = (begin.rows or {}).get(path.name, 0)
     if path.name == METRICS and path.stat().st_size >= length:
         with open(path, "rb") as stream:

@@ -8,9 +8,9 @@ import torch
 from benchmarks.gan_health.__main__ import CASES, alarms_of, train
 from lightning_gen.config.cli import main
 from lightning_gen.data.toy import ToyWorld
-from lightning_gen.reading import read_rows
 from lightning_gen.images import to_signed
 from lightning_gen.metrics.modes import coverage, nearest_mode, spread, spread_within
+from lightning_gen.reading import read_rows
 from lightning_gen.training.callbacks.alarms import ALARMS, Collapse, Oscillation, VanishingGradient
 from lightning_gen.training.callbacks.health import auroc, discrimination
 
