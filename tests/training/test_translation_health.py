@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gen.files import read_json_lines
+from lightning_gen.reading import read_rows
 from lightning_gen.training.callbacks.alarms import ALARMS, ColourInversion, DirectionCollapse, OneDiscriminatorWins
 from lightning_gen.training.callbacks.health import auroc, discrimination
 from lightning_gen.training.callbacks.translation_health import luminance_correlation
@@ -110,7 +110,7 @@ def _sabotaged(tmp_path, there, back, judges=None):
     if judges is not None:
         cli.model.training_plan.discriminator_optimizer = judges
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-    return {row["alarm"] for row in read_json_lines(tmp_path / "r" / "alarms.jsonl")}
+    return {row["alarm"] for row in read_rows(tmp_path / "r" / "alarms.jsonl")}
 
 
 def test_an_inversion_on_purpose_is_told(tmp_path):
