@@ -24,7 +24,7 @@ def _spec(height, width, into=2, out=3):
 @pytest.mark.parametrize("enlarge", ENLARGE)
 @pytest.mark.parametrize("size", [(8, 8), (16, 12), (17, 23)])
 def test_a_translator_takes_every_size_and_is_in_use_what_it_was_in_training(size, enlarge):
-    net, source = ResNetTranslator(_spec(*size), 4, 2, enlarge), torch.randn(3, 2, *size, requires_grad=True)
+    net, source = ResNetTranslator(_spec(*size), 4, 2, enlarge=enlarge), torch.randn(3, 2, *size, requires_grad=True)
     trained = net.train()(source)
     assert trained.shape == (3, 3, *size)
     assert torch.equal(net.eval()(source), trained)
@@ -35,21 +35,22 @@ def test_a_translator_takes_every_size_and_is_in_use_what_it_was_in_training(siz
 
 @pytest.mark.parametrize("enlarge", ENLARGE)
 def test_an_exported_translator_is_the_trained_one(enlarge):
-    net, source = ResNetTranslator(_spec(16, 16), 4, 2, enlarge), torch.randn(2, 2, 16, 16)
+    net, source = ResNetTranslator(_spec(16, 16), 4, 2, enlarge=enlarge), torch.randn(2, 2, 16, 16)
     program = torch.export.export(net.train(), (source,))
     assert torch.allclose(program.module()(source), net(source), atol=1e-5)
 
 
-@pytest.mark.parametrize(("blocks", "points"), [(1, [0, 0]), (2, [0, 1]), (9, [0, 4])])
-def test_features_are_the_five_of_the_paper_and_cost_no_second_pass(blocks, points):
-    net, source = ResNetTranslator(_spec(16, 16), 4, blocks), torch.randn(2, 2, 16, 16)
+@pytest.mark.parametrize(("blocks", "halvings", "points"), [(1, 2, [0, 0]), (2, 1, [0, 1]), (9, 2, [0, 4])])
+def test_features_are_those_of_the_paper_and_cost_no_second_pass(blocks, halvings, points):
+    net, source = ResNetTranslator(_spec(16, 16), 4, blocks, halvings), torch.randn(2, 2, 16, 16)
     seen, taken = {}, {}
     for i, block in enumerate(net.blocks):
         block.register_forward_hook(lambda _, __, out, i=i: seen.update({i: out}))
     for i, conv in enumerate(net.halve):
         conv.register_forward_hook(lambda _, __, out, i=i: taken.update({i: out}))
     image, features = net.with_features(source)
-    expected = [source, taken[0], taken[1], seen[points[0]], seen[points[1]]]
+    expected = [source, *taken.values(), seen[points[0]], seen[points[1]]]
+    assert len(expected) == 3 + halvings
     assert all(torch.equal(a, b) for a, b in zip(features, expected, strict=True))
     assert tuple(f.shape[1] for f in features) == net.feature_channels
     assert len(seen) == blocks

@@ -1,5 +1,5 @@
-"""The generator of CycleGAN and CUT (Zhu et al. 2017, Section 4; Johnson et al. 2016): residual blocks between two
-halvings and two doublings of the resolution."""
+"""The generator of CycleGAN and CUT (Zhu et al. 2017, Section 4; Johnson et al. 2016): residual blocks between halvings
+and doublings of the resolution."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -91,20 +91,21 @@ def _conv(into: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 @final
 class ResNetTranslator(FeatureTranslator):
     """Signed sources (B, C', H, W) -> signed images (B, C, H, W) in [-1, 1], of any size: sides that are no multiple of
-    4 are padded by their edge and cut back.
+    2^halvings are padded by their edge and cut back.
 
-    Norms are per picture, with weights, where the reference code has none. The five features of CUT are the pixels, the
-    outputs of both halving convolutions, and those of the first and the middle residual block (its layers 0, 4, 8, 12
-    and 16 of 9 blocks); the anti-aliasing filters of its code are left out.
+    Norms are per picture, with weights, where the reference code has none. The features of CUT are the pixels, the outputs
+    of the halving convolutions, and those of the first and the middle residual block: with 2 halvings and 9 blocks the
+    layers 0, 4, 8, 12 and 16 of its code, whose anti-aliasing filters are left out.
 
     Args:
         spec: of the images; with a source of the same height and width.
         width: channels at full resolution, doubled at each halving.
         blocks: residual blocks; 6 for 128 pixels, 9 for 256 in the paper.
+        halvings: of the resolution; 2 in the paper, 1 for pictures whose details are pixels.
         enlarge: called with (channels, channels), doubles the resolution.
 
     Raises:
-        UserError: the images have no source, one of another size, or sides below 8 pixels.
+        UserError: the images have no source, one of another size, or sides below 2^(halvings + 1) pixels.
     """
 
     def __init__(
@@ -112,25 +113,28 @@ class ResNetTranslator(FeatureTranslator):
         spec: ImageSpec,
         width: int = 64,
         blocks: int = 9,
+        halvings: int = 2,
         enlarge: Callable[[int, int], nn.Module] = ResizeConvolution,
     ) -> None:
         super().__init__()
-        check_counts("generator", width=width, blocks=blocks)
+        check_counts("generator", limit=1024, width=width, blocks=blocks, halvings=halvings)
         if spec.source is None or spec.source.shape[1:] != spec.shape[1:]:
             wanted = f"ResNetTranslator wants one of {spec.height}x{spec.width} pixels"
             raise UserError(f"data has the source {spec.source}: {wanted}")
-        if min(spec.shape[1:]) < 8:
-            raise UserError(f"data has pictures of {spec.height}x{spec.width} pixels: ResNetTranslator wants 8 or more")
+        if min(spec.shape[1:]) < 2 << halvings:
+            wanted = f"ResNetTranslator of {halvings} halvings wants {2 << halvings} or more"
+            raise UserError(f"data has pictures of {spec.height}x{spec.width} pixels: {wanted}")
         self.begin = nn.Sequential(_conv(spec.source.channels, width, 7), instance_norm(width), nn.ReLU())
-        self.halve = nn.ModuleList(_conv(width << i, width << (i + 1), 3, 2) for i in range(2))
-        self.halved = nn.ModuleList(nn.Sequential(instance_norm(width << i), nn.ReLU()) for i in (1, 2))
-        self.blocks = nn.ModuleList(_Residual(4 * width) for _ in range(blocks))
+        deep = width << halvings
+        self.halve = nn.ModuleList(_conv(width << i, width << (i + 1), 3, 2) for i in range(halvings))
+        self.halved = nn.ModuleList(nn.Sequential(instance_norm(width << i + 1), nn.ReLU()) for i in range(halvings))
+        self.blocks = nn.ModuleList(_Residual(deep) for _ in range(blocks))
         doubled: list[nn.Module] = []
-        for out in (2 * width, width):
+        for out in (width << i for i in reversed(range(halvings))):
             doubled += [enlarge(2 * out, out), instance_norm(out), nn.ReLU()]
         self.end = nn.Sequential(*doubled, nn.Conv2d(width, spec.channels, 7, padding=3, padding_mode="reflect"))
         self.apply(init_normal)
-        self.feature_channels = (spec.source.channels, 2 * width, 4 * width, 4 * width, 4 * width)
+        self.feature_channels = (spec.source.channels, *(width << i + 1 for i in range(halvings)), deep, deep)
 
     def forward(self, source: Tensor) -> Tensor:
         return self.with_features(source)[0]
@@ -147,7 +151,8 @@ class ResNetTranslator(FeatureTranslator):
 
     def _encode(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Go up to the middle block: its output, and the features on the way."""
-        h = self.begin(pad(x, (0, -x.shape[3] % 4, 0, -x.shape[2] % 4), mode="replicate"))
+        multiple = 1 << len(self.halve)
+        h = self.begin(pad(x, (0, -x.shape[3] % multiple, 0, -x.shape[2] % multiple), mode="replicate"))
         found = [x]
         for conv, after in zip(self.halve, self.halved, strict=True):
             found.append(conv(h))
