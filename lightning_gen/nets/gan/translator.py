@@ -93,9 +93,9 @@ class ResNetTranslator(FeatureTranslator):
     """Signed sources (B, C', H, W) -> signed images (B, C, H, W) in [-1, 1], of any size: sides that are no multiple of
     2^halvings are padded by their edge and cut back.
 
-    Norms are per picture, with weights, where the reference code has none. The features of CUT are the pixels, the outputs
-    of the halving convolutions, and those of the first and the middle residual block: with 2 halvings and 9 blocks the
-    layers 0, 4, 8, 12 and 16 of its code, whose anti-aliasing filters are left out.
+    Norms are per picture, with weights, where the reference code has none. The features of CUT are the pixels, the
+    outputs of the halving convolutions, and those of the first and the middle residual block: with 2 halvings and 9
+    blocks the layers 0, 4, 8, 12 and 16 of its code, whose anti-aliasing filters are left out.
 
     Args:
         spec: of the images; with a source of the same height and width.
