@@ -20,8 +20,10 @@ from lightning_gen.training.fit import build
 from lightning_gen.training.fit import main as fit
 
 CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
-#: of translations there are others, for sets of their own
-OVERLAYS = sorted(p for p in Path("configs/pictures").glob("*.yaml") if "configs/translation" not in p.read_text())
+#: of translations they are for sets of their own
+SIZES = sorted(Path("configs/pictures").glob("*.yaml"))
+OVERLAYS = [p for p in SIZES if "configs/translation" not in p.read_text()]
+TRANSLATIONS = [p for p in SIZES if p not in OVERLAYS]
 #: for pictures of any size; the others are for points of a plane
 OF_PICTURES = [p for p in CONFIGS if "data.toy" not in p.read_text() and p.parent.name != "translation"]
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"
@@ -134,6 +136,21 @@ def test_overlay_for_pictures(overlay):
         pictures += ["--data.init_args.levels", "lightning_gen.data.levels.Bernoulli"]
     alone, sized = (build(["-c", over[0], *pictures[: 2 * n], *pictures[4:], *QUIET]) for n in (1, 2))
     assert sized.model.spec.shape[1:] == (side, side)
+    weights = [sum(p.numel() for p in cli.model.parameters()) for cli in (alone, sized)]
+    assert weights[0] < weights[1]
+    assert sized.config.run.name == overlay.stem
+
+
+@pytest.mark.parametrize("overlay", TRANSLATIONS, ids=lambda overlay: overlay.stem)
+def test_overlay_for_translations(overlay):
+    """The same for two domains or pairs of real pictures: the three build, and the networks have their size."""
+    over = [word.rstrip(",") for word in overlay.read_text().partition("\n")[0].split() if word.startswith("configs/")]
+    folder = {"facades": "facades", "horse2deer": "cifar10"}[overlay.stem.rpartition("_")[2]]
+    assert over[0] == f"configs/translation/{overlay.stem.rpartition('_')[0]}.yaml"
+    if not (SHARED / folder).is_dir():
+        pytest.skip(f"no {SHARED / folder}: real pictures are not here")
+    data = ["-c", over[1], "--data.init_args.root", str(SHARED / folder)]
+    alone, sized = (build(["-c", over[0], *data, *more, *QUIET]) for more in ([], ["-c", str(overlay)]))
     weights = [sum(p.numel() for p in cli.model.parameters()) for cli in (alone, sized)]
     assert weights[0] < weights[1]
     assert sized.config.run.name == overlay.stem

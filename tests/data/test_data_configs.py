@@ -37,8 +37,20 @@ def _load(config: Path) -> tuple[ImageData | None, str]:
 
 def test_every_set_has_a_config():
     used = {yaml.safe_load(path.read_text())["data"]["class_path"].rpartition(".")[2] for path in CONFIGS}
-    sets = {"Shapes", "Digits", "ToyWorld", "ImageFolder", "ClassFolders", "HubSet", "ShardedImages"}
-    sets |= {"MNIST", "FashionMNIST", "CIFAR10", "SVHN", "ImageNet32", "ImageNet64", "CelebA", "LSUN"}
+    sets = {"Shapes", "Digits", "ToyWorld", "ImageFolder", "ClassFolders", "HubSet", "ShardedImages", "TwoFolders"}
+    sets |= {
+        "TwoClasses",
+        "HiddenPairs",
+        "ShapeDomains",
+        "MNIST",
+        "FashionMNIST",
+        "CIFAR10",
+        "SVHN",
+        "ImageNet32",
+        "ImageNet64",
+        "CelebA",
+        "LSUN",
+    }
     assert sets <= used
 
 

@@ -26,7 +26,7 @@ from lightning_gen.nets.gan.mlp import Maxout, MLPDiscriminator, MLPGenerator
 from lightning_gen.nets.gan.r3gan import R3GANDiscriminator, R3GANGenerator
 from lightning_gen.nets.gan.resnet import ResNetDiscriminator, ResNetGenerator
 from lightning_gen.nets.gan.spectral import SpectralNorm
-from lightning_gen.nets.layers.norms import BatchNorm, ConditionalBatchNorm, GroupNorm, LayerNorm, NoNorm
+from lightning_gen.nets.layers.norms import BatchNorm, ConditionalBatchNorm, GroupNorm, InstanceNorm, LayerNorm, NoNorm
 from lightning_gen.schedules import Ramp
 
 SPECS = [ImageSpec(1, 8, 8, classes=3), ImageSpec(3, 28, 28, classes=3), ImageSpec(3, 64, 32, classes=3)]
@@ -97,7 +97,7 @@ def test_maxout_is_the_largest_piece():
     assert torch.equal(net(x), net.linear(x).view(5, 2, 4).max(2).values)
 
 
-@pytest.mark.parametrize("norm", [NoNorm, GroupNorm, LayerNorm])
+@pytest.mark.parametrize("norm", [NoNorm, GroupNorm, InstanceNorm, LayerNorm])
 def test_norms_without_batch_judge_each_image_alone(norm):
     x = torch.randn(4, 6, 3, 3)
     layer = norm(6, 0)

@@ -10,7 +10,8 @@ from torch.nn.functional import pad
 
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.gan.patch import init_normal, instance_norm
+from lightning_gen.nets.gan.patch import NormFactory, init_normal
+from lightning_gen.nets.layers.norms import InstanceNorm
 
 __all__ = ["FeatureTranslator", "ResNetTranslator", "ResizeConvolution", "TransposedConvolution"]
 
@@ -28,7 +29,7 @@ class ResizeConvolution(nn.Module):
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
         enlarge = nn.Upsample(scale_factor=2, mode="nearest")
-        self.layers = nn.Sequential(enlarge, nn.Conv2d(into, out, 3, padding=1, padding_mode="reflect", bias=False))
+        self.layers = nn.Sequential(enlarge, nn.Conv2d(into, out, 3, padding=1, padding_mode="reflect"))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -45,7 +46,7 @@ class TransposedConvolution(nn.Module):
 
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(into, out, 3, 2, 1, output_padding=1, bias=False)
+        self.conv = nn.ConvTranspose2d(into, out, 3, 2, 1, output_padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -73,19 +74,18 @@ class FeatureTranslator(nn.Module, ABC):
 class _Residual(nn.Module):
     """x + conv, norm, ReLU, conv, norm; nothing after the sum."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: NormFactory) -> None:
         super().__init__()
         first, second = (_conv(channels, channels, 3) for _ in range(2))
-        norms = instance_norm(channels), instance_norm(channels)
-        self.layers = nn.Sequential(first, norms[0], nn.ReLU(), second, norms[1])
+        self.layers = nn.Sequential(first, norm(channels, 0), nn.ReLU(), second, norm(channels, 0))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)
 
 
 def _conv(into: int, out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    # The norm that follows has a shift of its own. Reflection: zeros would be seen as a frame.
-    return nn.Conv2d(into, out, kernel, stride, kernel // 2, bias=False, padding_mode="reflect")
+    # Reflection: zeros would be seen as a frame.
+    return nn.Conv2d(into, out, kernel, stride, kernel // 2, padding_mode="reflect")
 
 
 @final
@@ -93,7 +93,7 @@ class ResNetTranslator(FeatureTranslator):
     """Signed sources (B, C', H, W) -> signed images (B, C, H, W) in [-1, 1], of any size: sides that are no multiple of
     2^halvings are padded by their edge and cut back.
 
-    Norms are per picture, with weights, where the reference code has none. The features of CUT are the pixels, the
+    Norms are per picture. The features of CUT are the pixels, the
     outputs of the halving convolutions, and those of the first and the middle residual block: with 2 halvings and 9
     blocks the layers 0, 4, 8, 12 and 16 of its code, whose anti-aliasing filters are left out.
 
@@ -103,6 +103,7 @@ class ResNetTranslator(FeatureTranslator):
         blocks: residual blocks; 6 for 128 pixels, 9 for 256 in the paper.
         halvings: of the resolution; 2 in the paper, 1 for pictures whose details are pixels.
         enlarge: called with (channels, channels), doubles the resolution.
+        norm: called with (channels, 0); independent of the batch.
 
     Raises:
         UserError: the images have no source, one of another size, or sides below 2^(halvings + 1) pixels.
@@ -115,6 +116,7 @@ class ResNetTranslator(FeatureTranslator):
         blocks: int = 9,
         halvings: int = 2,
         enlarge: Callable[[int, int], nn.Module] = ResizeConvolution,
+        norm: NormFactory = InstanceNorm,
     ) -> None:
         super().__init__()
         check_counts("generator", limit=1024, width=width, blocks=blocks, halvings=halvings)
@@ -124,14 +126,14 @@ class ResNetTranslator(FeatureTranslator):
         if min(spec.shape[1:]) < 2 << halvings:
             wanted = f"ResNetTranslator of {halvings} halvings wants {2 << halvings} or more"
             raise UserError(f"data has pictures of {spec.height}x{spec.width} pixels: {wanted}")
-        self.begin = nn.Sequential(_conv(spec.source.channels, width, 7), instance_norm(width), nn.ReLU())
+        self.begin = nn.Sequential(_conv(spec.source.channels, width, 7), norm(width, 0), nn.ReLU())
         deep = width << halvings
         self.halve = nn.ModuleList(_conv(width << i, width << (i + 1), 3, 2) for i in range(halvings))
-        self.halved = nn.ModuleList(nn.Sequential(instance_norm(width << i + 1), nn.ReLU()) for i in range(halvings))
-        self.blocks = nn.ModuleList(_Residual(deep) for _ in range(blocks))
+        self.halved = nn.ModuleList(nn.Sequential(norm(width << i + 1, 0), nn.ReLU()) for i in range(halvings))
+        self.blocks = nn.ModuleList(_Residual(deep, norm) for _ in range(blocks))
         doubled: list[nn.Module] = []
         for out in (width << i for i in reversed(range(halvings))):
-            doubled += [enlarge(2 * out, out), instance_norm(out), nn.ReLU()]
+            doubled += [enlarge(2 * out, out), norm(out, 0), nn.ReLU()]
         self.end = nn.Sequential(*doubled, nn.Conv2d(width, spec.channels, 7, padding=3, padding_mode="reflect"))
         self.apply(init_normal)
         self.feature_channels = (spec.source.channels, *(width << i + 1 for i in range(halvings)), deep, deep)

@@ -10,7 +10,8 @@ from torch.nn.functional import pad
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
-from lightning_gen.nets.gan.patch import init_normal, instance_norm, patch_layers, whole_layers
+from lightning_gen.nets.gan.patch import init_normal, patch_layers, whole_layers
+from lightning_gen.nets.layers.norms import InstanceNorm
 
 __all__ = ["PairDiscriminator", "PatchDiscriminator", "UNet", "WholeDiscriminator"]
 
@@ -24,13 +25,13 @@ class _Level(nn.Module):
         innermost = below is None
         bare = outermost or innermost  # one pixel has no statistics, the source keeps its own
         self.down = nn.Sequential(
-            *activate, nn.Conv2d(outside, inside, 4, 2, 1), *([] if bare else [instance_norm(inside)])
+            *activate, nn.Conv2d(outside, inside, 4, 2, 1), *([] if bare else [InstanceNorm(inside)])
         )
         self.below = below or nn.Identity()
         # Enlarging before a convolution leaves no checkerboard (Odena et al. 2016).
         enlarge = nn.Upsample(scale_factor=2, mode="nearest")
         conv = nn.Conv2d(inside if innermost else 2 * inside, outside, 3, padding=1)
-        after = [] if outermost else [instance_norm(outside), nn.Dropout(dropout)]
+        after = [] if outermost else [InstanceNorm(outside), nn.Dropout(dropout)]
         self.up = nn.Sequential(nn.ReLU(), enlarge, conv, *after)
         self.outermost = outermost
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_gen.errors import UserError, check_counts
 
-__all__ = ["BatchNorm", "ConditionalBatchNorm", "GroupNorm", "LayerNorm", "NoNorm", "Norm"]
+__all__ = ["BatchNorm", "ConditionalBatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "NoNorm", "Norm"]
 
 
 class Norm(nn.Module, ABC):
@@ -72,6 +72,19 @@ class GroupNorm(Norm):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self.norm(x)
+
+
+@final
+class InstanceNorm(Norm, nn.InstanceNorm2d):
+    """Over the pixels of each channel of one image, with weights and without running statistics (Ulyanov et al. 2016):
+    a network does the same in training, in use and exported, at any batch size. It takes away how bright an image is as
+    a whole: where levels of flat areas matter, `LayerNorm` keeps them."""
+
+    def __init__(self, channels: int, features: int = 0) -> None:
+        nn.InstanceNorm2d.__init__(self, channels, affine=True)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return nn.InstanceNorm2d.forward(self, x)
 
 
 @final
