@@ -5,6 +5,7 @@ import torch
 from lightning_gen.bijections.flowpp import MixtureOfLogistics
 from lightning_gen.bijections.glow import Glow
 from lightning_gen.bijections.maf import MaskedAutoregressiveFlow
+from lightning_gen.bijections.neural_importance_sampling import PiecewiseLinear
 from lightning_gen.bijections.neural_spline import RationalQuadratic
 from lightning_gen.bijections.nice import NICE
 from lightning_gen.bijections.planar import PlanarFlow, RadialFlow
@@ -62,6 +63,11 @@ CASES = {
     "checkerboard": (lambda: CheckerboardCoupling(2, conv, Affine(), odd=True), (2, 4, 4), False),
     "checkerboard, spline": (lambda: CheckerboardCoupling(2, conv, RationalQuadratic(), odd=False), (2, 4, 4), False),
     "channel": (lambda: ChannelCoupling(4, conv, Affine(), swap=True), (4, 2, 2), False),
+    "checkerboard, piecewise linear": (
+        lambda: CheckerboardCoupling(2, conv, PiecewiseLinear(), odd=False),
+        (2, 4, 4),
+        False,
+    ),
     "channel, spline": (lambda: ChannelCoupling(4, conv, RationalQuadratic(5, 0.5)), (4, 2, 2), False),
     "vector, additive": (lambda: VectorCoupling(5, flat_mlp, Additive(), swap=True), (5,), False),
     "channel, mixture": (lambda: ChannelCoupling(4, conv, MixtureOfLogistics(3)), (4, 2, 2), False),
