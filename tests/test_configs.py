@@ -39,6 +39,14 @@ def _name(config: Path) -> str:
     return f"{config.parent.name}-{config.stem}"
 
 
+def _on_pictures():
+    """Each YAML on both sets; by default one of them, in turns."""
+    for i, config in enumerate(OF_PICTURES):
+        for j, data in enumerate(("mnist", "cifar10")):
+            marks = [pytest.mark.exhaustive] if (i + j) % 2 else []
+            yield pytest.param(config, data, marks=marks, id=f"{_name(config)}-{data}")
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=_name)
 def test_config_keeps_its_promises(config, tmp_path):
     arguments = ["-c", str(config), "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "32", *QUIET]
@@ -99,8 +107,7 @@ def _every_parameter_gets_a_gradient(config: Path) -> None:
     assert not missing, f"{config}: no gradient at {missing}"
 
 
-@pytest.mark.parametrize("data", ["mnist", "cifar10"])
-@pytest.mark.parametrize("config", OF_PICTURES, ids=_name)
+@pytest.mark.parametrize(("config", "data"), list(_on_pictures()))
 def test_config_on_real_pictures(config, data, tmp_path, monkeypatch):
     """The same YAML on 28x28 grey and 32x32 colour pictures: it trains, and its checkpoint samples."""
     side = {"mnist": 28, "cifar10": 32}[data]

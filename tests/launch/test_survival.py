@@ -20,7 +20,11 @@ def run(*words: str) -> list[dict]:
 
 @pytest.mark.parametrize(
     "words",
-    [["vae"], ["flow"], ["pixelcnn"], ["gan"], ["vae", "--trainer", "fsdp_sim", "--shards"]],
+    [
+        ["gan"],
+        ["vae", "--trainer", "fsdp_sim", "--shards"],
+        *(pytest.param([name], marks=pytest.mark.exhaustive) for name in ("vae", "flow", "pixelcnn")),
+    ],
     ids=" ".join,
 )
 def test_killed_twice_and_resumed_is_never_stopped(words):

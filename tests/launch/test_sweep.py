@@ -35,7 +35,7 @@ def _results(folder):
     return {row["trial"]: row for row in rows}
 
 
-@pytest.mark.parametrize("method", ["random", "bayes"])
+@pytest.mark.parametrize("method", [pytest.param("random", marks=pytest.mark.exhaustive), "bayes"])
 def test_the_same_seed_gives_the_same_trials(tmp_path, method):
     path = _write(tmp_path, method=method)
     found = []
@@ -101,7 +101,7 @@ def test_two_workers_never_take_the_same_trial(tmp_path):
     assert sorted(taken) == list(range(2 * rounds))
 
 
-@pytest.mark.parametrize("stop", ["hyperband", "median"])
+@pytest.mark.parametrize("stop", ["hyperband", pytest.param("median", marks=pytest.mark.exhaustive)])
 def test_what_is_worse_is_stopped_early(tmp_path, stop):
     path = _write(
         tmp_path,
