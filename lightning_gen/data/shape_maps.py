@@ -5,7 +5,9 @@ from colorsys import hsv_to_rgb
 from typing import final
 
 import torch
+from torch import Tensor
 
+from lightning_gen.batches import Batch
 from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.memory import MemoryImages
@@ -63,6 +65,21 @@ class ShapeMaps(MemoryImages):
     @property
     def class_names(self) -> tuple[str, ...]:
         return tuple(KINDS)
+
+    @property
+    def exact_names(self) -> tuple[str, ...]:
+        return ("colour_accuracy",)
+
+    def exact(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """1 where the mean colour inside the shape is nearest to that of the shape's class, else 0. A map without a
+        shape, too small to be seen, counts as right."""
+        inside = batch["source"] > 0  # (B, 1, H, W)
+        pixels = inside.flatten(1).sum(1)
+        mean = (output.double() * inside).flatten(2).sum(2) / pixels[:, None].clamp(min=1)  # (B, 3)
+        colours = torch.tensor(_PALETTE[1:], dtype=torch.float64, device=output.device)
+        nearest = torch.cdist(mean, colours).argmin(1)
+        kind = batch["source"].flatten(1).amax(1).long() - 1
+        return {"colour_accuracy": ((nearest == kind) | (pixels == 0)).double()}
 
     def load(self) -> Mapping[Split, dict[str, Column]]:
         counts: dict[Split, int] = {"train": self.images, "val": 256, "test": 256}

@@ -8,15 +8,25 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from lightning_gen.contracts import GenerativeModule, ImageData, ImageModule, LikelihoodModule, Split, TranslationModule
+from lightning_gen.contracts import (
+    BackTranslationModule,
+    GenerativeModule,
+    ImageData,
+    ImageModule,
+    LikelihoodModule,
+    Split,
+    TranslationModule,
+)
 from lightning_gen.distributed import rank_and_world
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
+from lightning_gen.evaluation.cycles import cycle_metrics
 from lightning_gen.evaluation.features import embedded_extractor
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
-from lightning_gen.evaluation.pairs import pair_metrics, translate_block
+from lightning_gen.evaluation.pairs import block_of_outputs, pair_metrics
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
+from lightning_gen.evaluation.segments import SegmenterFactory, fitted_segmenter, is_from_labels, segment_metrics
 from lightning_gen.finite import finite_weights
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance
@@ -24,6 +34,7 @@ from lightning_gen.metrics.extractors import Classifier, Extractor
 from lightning_gen.metrics.frechet import FrechetDistance
 from lightning_gen.metrics.kernel import KernelDistance
 from lightning_gen.metrics.manifold import FidelityDiversity
+from lightning_gen.metrics.pairs import LearnedSimilarity
 
 __all__ = ["Evaluation"]
 
@@ -40,6 +51,9 @@ class Evaluation:
         extractor: called with (spec); gives the features of the distances. None: a classifier trained on the data's
             own labels, principal components of the pixels where it has none.
         distances: each called with (extractor). None: Fréchet, kernel, and precision, recall, density, coverage.
+        segmenter: called with (spec, classes); trained on the real pairs of labels -> photo, it reads the labels off
+            the outputs. None: not measured.
+        lpips: file with the weights of torchvision's AlexNet: adds LPIPS of pairs. None: not measured.
     """
 
     def __init__(
@@ -50,6 +64,8 @@ class Evaluation:
         weights: int = 1,
         extractor: Callable[[ImageSpec], Extractor] | None = None,
         distances: list[Callable[[Extractor], SetDistance]] | None = None,
+        segmenter: SegmenterFactory | None = None,
+        lpips: str | None = None,
     ) -> None:
         if split not in get_args(Split):
             raise UserError(f"evaluation.split is {split}: want train, val or test")
@@ -59,6 +75,7 @@ class Evaluation:
         check_counts("evaluation", limit=10_000_000, samples=max(1, samples))
         self.split, self.samples, self.seed, self.weights = split, samples, seed, weights
         self.extractor, self.distances = extractor, distances
+        self.segmenter, self.lpips = segmenter, lpips
         self._ready: tuple[str, list[SetDistance]] | None = None
 
     def check(self, module: ImageModule) -> None:
@@ -82,46 +99,68 @@ class Evaluation:
         """
         self.check(module)
         with untouched(module.device):
-            return (
-                self._likelihood(module, data, step) | self._pairs(module, data, step) | self._sets(module, data, step)
-            )
+            found = self._likelihood(module, data, step)
+            if isinstance(module, TranslationModule):
+                draw = block_of_outputs(module, data, self.split, self.seed)
+                found |= self.translations(draw, data, module.device, step)
+                if isinstance(module, BackTranslationModule):
+                    found |= cycle_metrics(module, data, self.split, self.seed, step)
+            elif isinstance(module, GenerativeModule) and self.samples:
+                found |= self.distance(
+                    lambda block: sample_block(module, block, self.seed), self.samples, data, module.device, step
+                )
+            return found
 
     def _likelihood(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
         if not isinstance(module, LikelihoodModule):
             return {}
         return bits_per_dim(module, data, self.split, self.seed, self.weights, step)
 
-    def _pairs(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
-        if not (isinstance(module, TranslationModule) and data.paired_in(self.split)):
-            return {}
-        return pair_metrics(module, data, self.split, self.seed, step)
+    def translations(
+        self,
+        draw: Callable[[int], Tensor],
+        data: ImageData,
+        device: torch.device | str = "cpu",
+        step: Callable[[], None] = lambda: None,
+    ) -> Metrics:
+        """Measure the outputs of all sources: against their targets and label maps where they are pairs, and as a set.
 
-    def _sets(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
-        """The distances of what the module makes from the real images."""
-        count = self._outputs(module, data)
-        if not count:
-            return {}
+        Args:
+            draw: block index -> outputs of its sources, uint8 (B, C, H, W).
+            data: with the sources and the real images.
+            device: where features are computed.
+            step: called after each block of this process.
+        """
+        found: Metrics = {}
+        if data.paired_in(self.split):
+            similarity = LearnedSimilarity(self.lpips) if self.lpips else None
+            found |= pair_metrics(draw, data, self.split, self.seed, step, similarity)
+        if self.reads_labels(data):
+            found |= self.segments(draw, data, step)
+        count = min(self.samples, data.size(self.split))
+        return found | (self.distance(draw, count, data, device, step) if count else {})
 
-        def draw(block: int) -> Tensor:
-            if isinstance(module, GenerativeModule):
-                return sample_block(module, block, self.seed)
-            assert isinstance(module, TranslationModule)
-            return translate_block(module, data, self.split, block, self.seed)
+    def segments(
+        self, draw: Callable[[int], Tensor], data: ImageData, step: Callable[[], None] = lambda: None
+    ) -> Metrics:
+        """Measure what the segmenter reads off the outputs alone; see `translations`."""
+        assert self.segmenter is not None
+        net = fitted_segmenter(self.segmenter, data)
+        return segment_metrics(net, draw, data, self.split, self.seed, step)
 
-        return self.distance(draw, count, data, module.device, step)
-
-    def _outputs(self, module: ImageModule, data: ImageData) -> int:
-        """How many images the module makes for the distances: as many as are asked for, or as there are sources."""
-        if isinstance(module, GenerativeModule):
-            return self.samples
-        return min(self.samples, data.size(self.split)) if isinstance(module, TranslationModule) else 0
+    def reads_labels(self, data: ImageData) -> bool:
+        """Whether the label maps of the sources are read off the outputs."""
+        return self.segmenter is not None and is_from_labels(data)
 
     def steps(self, module: ImageModule, data: ImageData) -> int:
         """Count how often `measure` calls `step` in this process."""
-        counts = [data.size(self.split)] if isinstance(module, LikelihoodModule) else []
-        pairs = isinstance(module, TranslationModule) and data.paired_in(self.split)
-        counts += [data.size(self.split)] if pairs else []
-        counts += [self._outputs(module, data)]
+        size = data.size(self.split)
+        counts = [size] if isinstance(module, LikelihoodModule) else []
+        if isinstance(module, TranslationModule):
+            kinds = (data.paired_in(self.split), self.reads_labels(data), isinstance(module, BackTranslationModule))
+            counts += [size] * sum(kinds) + [min(self.samples, size)]
+        elif isinstance(module, GenerativeModule):
+            counts += [self.samples]
         return sum(block_count(count) for count in counts)
 
     def distance(

@@ -10,7 +10,9 @@ __all__ = ["check_metric", "missing", "values_of"]
 
 #: metrics by name, and the beginnings of those that a hash, a loss or an optimizer ends
 _NAMES = ("eval/bits_per_dim", "eval/fd", "eval/fid", "eval/rate", "eval/distortion", "val/bits_per_dim")
-_BEGINNINGS = r"(train|health|lr-\w+)|eval/(fd|fid|kid|precision|recall|density|coverage|is|psnr|ssim|lpips)([_-].*)?"
+_TRANSLATION = "psnr|ssim|l1|lpips|accuracy|iou|cycle|attribute|colour"
+_SETS = "fd|fid|kid|precision|recall|density|coverage|is"
+_BEGINNINGS = rf"(train|health|lr-\w+)|eval/({_SETS}|{_TRANSLATION})([_-].*)?"
 #: rows of a group of metrics in which each of them has stood
 _ROWS = 3
 

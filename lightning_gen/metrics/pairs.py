@@ -3,6 +3,7 @@ over pairs, on torchmetrics' implementations."""
 
 import math
 from pathlib import Path
+from typing import final
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from lightning_gen.errors import UserError
 from lightning_gen.metrics.distances import Value
+from lightning_gen.metrics.extractors import weights_hash
 
-__all__ = ["SMALLEST_SIDE", "learned_similarity", "pair_table", "pair_values", "psnr"]
+__all__ = ["SMALLEST_SIDE", "LearnedSimilarity", "learned_similarity", "pair_table", "pair_values", "psnr"]
 
 
 #: pixels, the window of SSIM
@@ -50,13 +52,17 @@ def pair_table(image: Tensor, target: Tensor, levels: int) -> dict[str, Tensor]:
         levels: of both; the peak is levels - 1.
 
     Returns:
-        float (N,) each.
+        float (N,) each. SSIM is the mean over the places where its window lies inside the picture.
     """
     x, y, peak = image.float(), target.float(), float(levels - 1)
     decibels = _decibels(_squared_error(image, target), levels)
     table = {"psnr": decibels, "l1": (x - y).abs().flatten(1).mean(1) / peak}
     if min(x.shape[2:]) >= SMALLEST_SIDE:
-        table["ssim"] = structural_similarity_index_measure(x, y, data_range=peak, reduction="none")  # type: ignore[assignment]
+        options = {"data_range": peak, "reduction": "none", "return_full_image": True}
+        _, places = structural_similarity_index_measure(x, y, **options)  # type: ignore[arg-type]
+        table["ssim"] = (
+            places[..., 5:-5, 5:-5].flatten(1).mean(1)
+        )  # where the window lies inside, as Wang et al. have it
     return table
 
 
@@ -81,34 +87,52 @@ def _decibels(squared_error: Tensor, levels: int) -> Tensor:
     return 20 * math.log10(levels - 1) - 10 * squared_error.log10()
 
 
-def learned_similarity(image: Tensor, target: Tensor, levels: int, weights: str | None) -> Value:
-    """``lpips`` of AlexNet, lower is better, for colour pictures.
+@final
+class LearnedSimilarity:
+    """LPIPS of AlexNet: how far apart two colour pictures are to a network, 0 for equal ones.
 
     Args:
-        image: uint8 (N, 3, H, W), values 0..levels-1, 32 pixels or more.
-        target: the same shape.
-        levels: of both.
         weights: file with the weights of torchvision's AlexNet (``alexnet-owt-7be5be79.pth``); the few that LPIPS adds
             come with torchmetrics.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file, or one of another network.
     """
-    if weights is None or not Path(weights).is_file():
-        raise UserError(f"lpips.weights is {weights}: want a file with the weights of torchvision's AlexNet")
-    from torchmetrics.functional.image import lpips
-    from torchvision.models import alexnet
 
-    net = alexnet()
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    judge = lpips._LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
-    # pnet_rand: torchmetrics would download the backbone; its layers are those of torchvision, in order.
-    own = [layer for name, part in judge.net.named_children() if name.startswith("slice") for layer in part.children()]
-    for mine, given in zip(own, net.features, strict=False):
-        mine.load_state_dict(given.state_dict())
-    x, y = (part.float() * (2 / (levels - 1)) - 1 for part in (image, target))
-    with torch.no_grad():
-        return _value("lpips", judge(x, y).flatten(), "lower")
+    def __init__(self, weights: str | None) -> None:
+        if weights is None or not Path(weights).is_file():
+            raise UserError(f"lpips.weights is {weights}: want a file with the weights of torchvision's AlexNet")
+        from torchmetrics.functional.image import lpips
+        from torchvision.models import alexnet
+
+        net = alexnet()
+        try:
+            net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        except Exception as error:  # whatever a foreign file leads to
+            wanted = "want the weights of torchvision's AlexNet"
+            raise UserError(f"lpips.weights {weights} does not fit: {wanted}") from error
+        self.judge = lpips._LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
+        # pnet_rand: torchmetrics would download the backbone; its layers are those of torchvision, in order.
+        slices = [part for name, part in self.judge.net.named_children() if name.startswith("slice")]
+        own = [layer for part in slices for layer in part.children()]
+        for mine, given in zip(own, net.features, strict=False):
+            mine.load_state_dict(given.state_dict())
+        self.hash = weights_hash(self.judge)
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, target: Tensor, levels: int) -> Tensor:
+        """Compare uint8 (B, 3, H, W) with as many, 32 pixels or more: float (B,), lower is better."""
+        if image.shape[1] != 3 or min(image.shape[2:]) < 32:
+            got = "x".join(map(str, image.shape[1:]))
+            raise UserError(f"pictures are {got}: LPIPS wants 3 channels, 32x32 or more")
+        self.judge.to(image.device)
+        x, y = (part.float() * (2 / (levels - 1)) - 1 for part in (image, target))
+        return self.judge(x, y).flatten()
+
+
+def learned_similarity(image: Tensor, target: Tensor, levels: int, weights: str | None) -> Value:
+    """Measure ``lpips`` of two sets of pictures, a mean over pairs; arguments as of `LearnedSimilarity`."""
+    return _value("lpips", LearnedSimilarity(weights)(image, target, levels), "lower")
 
 
 def _value(name: str, values: Tensor, better: str = "higher") -> Value:

@@ -37,6 +37,13 @@ _METRICS = {
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
+    "psnr": "PSNR in dB",
+    "ssim": "SSIM",
+    "l1": "L1",
+    "lpips": "LPIPS",
+    "accuracy": "pixel accuracy",
+    "iou": "mean intersection over union",
+    "cycle": "cycle error",
 }
 
 

@@ -1,6 +1,8 @@
 """What a number is worth: trivial models of a data set, scored like real ones.
 
 bits/dim     the histogram of each pixel's levels; the set as one PNG; the set as one LZMA stream
+translation  the source itself, the mean target, the nearest training pair; the true target, where something is read off
+             the outputs (the best a model can hope for)
 distances    other real images (the best a model can hope for); ten real images over and over (a collapsed model);
              uniform noise
 
@@ -30,7 +32,8 @@ from lightning_gen.evaluation.likelihood import likelihood_metric
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.evaluation.rows import Metrics, evaluation_row
 from lightning_gen.files import write_json, write_png, write_text
-from lightning_gen.images import ImageSpec, grid
+from lightning_gen.images import ImageSpec, as_pictures, grid
+from lightning_gen.tasks.common.trivial_translations import trivial_translations
 
 __all__ = ["histogram_bits", "lzma_bits", "main", "png_bits"]
 
@@ -48,11 +51,23 @@ def main(arguments: list[str]) -> None:
     data = load_data(options.config)
     changes = {"split": options.split} | ({} if options.samples is None else {"samples": options.samples})
     evaluation = load_section(options.config, "evaluation", Evaluation, changes)
+    if data.spec.source is not None:
+        _translations(options.root, data, evaluation)
     train, held_out = (torch.cat([b["image"] for b in data.batches(split, 512)]) for split in ("train", options.split))
     for name, bits in _coders(data.spec, train, held_out):
         _record(options.root, name, data, options.split, partial(_likelihood, bits, data, options.split))
     for name, images in _sets(data.spec, train, evaluation):
         _record(options.root, name, data, options.split, partial(_distance, evaluation, images, data), images)
+
+
+def _translations(root: Path, data: ImageData, evaluation: Evaluation) -> None:
+    for name, draw in trivial_translations(data, evaluation.split):
+        measure = partial(evaluation.translations, draw, data)
+        if name == "baseline-target":  # as near to itself as can be: only what is read off it says something
+            if not evaluation.reads_labels(data):
+                continue
+            measure = partial(evaluation.segments, draw, data)
+        _record(root, name, data, evaluation.split, measure, draw(0))
 
 
 def histogram_bits(train: Tensor, image: Tensor, levels: int) -> Tensor:
@@ -124,6 +139,8 @@ def _record(
     write_json(folder / "run.json", about)
     write_text(folder / "evaluations.jsonl", json.dumps(row, allow_nan=False) + "\n")
     if images is not None:
-        write_png(folder / "samples" / "0000000000.png", np.asarray(grid(images[:64], data.spec.levels)))
-    values = ", ".join(f"{key} {value['value']:.3f}" for key, value in list(row["metrics"].items())[:1])
+        pictures = as_pictures(images[:64], data.spec)
+        write_png(folder / "samples" / "0000000000.png", np.asarray(grid(pictures, 256)))
+    found = [(key, value["value"]) for key, value in row["metrics"].items() if value["value"] is not None]
+    values = ", ".join(f"{key} {value:.3f}" for key, value in found[:1])
     print(f"{folder}: {values}", flush=True)

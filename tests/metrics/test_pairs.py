@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lightning_gen.errors import UserError
-from lightning_gen.metrics.pairs import learned_similarity, pair_values
+from lightning_gen.metrics.pairs import learned_similarity, pair_table, pair_values
 
 
 def _pictures(levels=256):
@@ -52,3 +52,18 @@ def test_lpips_takes_every_layer_of_the_file(tmp_path):
     assert values[1] > 0
     again = learned_similarity(a, 255 - a, 256, str(tmp_path / "alexnet.pth")).value
     assert again == values[1]  # nothing random is left in it
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_psnr_and_ssim_are_those_of_scikit_image(channels):
+    metrics = pytest.importorskip("skimage.metrics", reason="scikit-image is not installed")
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(256, (3, channels, 24, 31), generator=generator, dtype=torch.uint8)
+    image = (target.int() + torch.randint(-40, 41, target.shape, generator=generator)).clamp(0, 255).to(torch.uint8)
+    table = pair_table(image, target, 256)
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "channel_axis": 0}
+    for i in range(3):
+        a, b = image[i].numpy(), target[i].numpy()
+        assert float(table["psnr"][i]) == pytest.approx(metrics.peak_signal_noise_ratio(b, a, data_range=255), abs=1e-6)
+        wanted = metrics.structural_similarity(b, a, data_range=255, **gaussian)
+        assert float(table["ssim"][i]) == pytest.approx(wanted, abs=1e-4)

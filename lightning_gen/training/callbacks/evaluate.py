@@ -26,7 +26,7 @@ class Evaluate(ModelScore):
 
     Each evaluation writes a row of ``evaluations.jsonl``, logs ``eval/NAME``, and calls ``on_validation_end`` of all
     callbacks: EarlyStopping and ModelCheckpoint look at the new values then. The score is bits/dim where the model has
-    a likelihood, else the first distance.
+    a likelihood, the PSNR of a translation of pairs, else the first distance.
 
     The first distance is logged under a short name as well, without its features and their hash (``eval/fd`` for
     ``eval/fd_classifier-f19adbd2``): a sweep, whose trials share them, names its metric by that on every machine.
@@ -83,7 +83,8 @@ class Evaluate(ModelScore):
         self.names = list(_by_name(metrics))
         name, first = next(iter(metrics.items()))
         measure = f"{name} {json.dumps(first['identity'], sort_keys=True, default=str)}"
-        self.latest = (module.images_seen, first["value"], measure) if first["value"] is not None else None
+        sign = -1.0 if first["better"] == "higher" else 1.0  # of scores, lower is better
+        self.latest = (module.images_seen, sign * first["value"], measure) if first["value"] is not None else None
         if trainer.is_global_zero:
             checkpoint = "last" if trainer.should_stop else "training"  # only at the end a checkpoint has these weights
             row = evaluation_row(
