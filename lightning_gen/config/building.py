@@ -123,20 +123,28 @@ def _fit(hint: Any, value: Any, where: Where) -> Any:
         return scalar(hint, value)
     if isinstance(origin, type):
         return _fit_collection(origin, get_args(hint), value, where)
-    if isinstance(hint, type) and hint is not object:
-        return _fit_class(hint, value, where)
+    if isinstance(hint, type) and hint not in (object, Any):  # since Python 3.11 Any is a class
+        return _fit_class((hint,), value, where)
     return _plain(value, where)
 
 
 def _fit_any(hints: tuple[Any, ...], value: Any, where: Where) -> Any:
     """The first hint that fits. None and plain types before classes: a string may be a name or a text."""
     wanted = []
+    classes = tuple(filter(_is_class, hints))
     for hint in sorted(hints, key=lambda hint: (hint in SCALARS, hint is not type(None)), reverse=True):
         try:
-            return _fit(hint, value, where)
+            return _fit_class(classes, value, where) if hint in classes else _fit(hint, value, where)
         except Misfit as error:
             wanted.append(error.wanted)
     raise Misfit(" or ".join(dict.fromkeys(filter(None, wanted))))
+
+
+def _is_class(hint: Any) -> bool:
+    """Whether a hint is a class whose subclasses a file may name."""
+    if not isinstance(hint, type) or get_origin(hint) is not None or hint in SCALARS or hint in (object, Any):
+        return False
+    return not _is_factory(hint) and not issubclass(hint, enum.Enum | Tensor)
 
 
 def _fit_collection(origin: type, hints: tuple[Any, ...], value: Any, where: Where) -> Any:
@@ -155,7 +163,7 @@ def _fit_collection(origin: type, hints: tuple[Any, ...], value: Any, where: Whe
             return tuple(plan(part, item, where.below(str(i))) for i, (part, item) in parts)
         items = [plan(hints[0] if hints else Any, item, where.below(str(i))) for i, item in enumerate(value)]
         return items if origin in (list, Collection) or not issubclass(origin, tuple) else tuple(items)
-    return _fit_class(origin, value, where)  # a generic class
+    return _fit_class((origin,), value, where)  # a generic class
 
 
 def _plain(value: Any, where: Where) -> Any:
@@ -171,14 +179,16 @@ def _plain(value: Any, where: Where) -> Any:
     return value
 
 
-def _fit_class(wanted: type, value: Any, where: Where) -> Any:
-    if issubclass(wanted, enum.Enum):
-        if not isinstance(value, str) or value not in wanted.__members__:
-            raise Misfit(f"one of {', '.join(wanted.__members__)}")
-        return wanted[value]
-    if wanted is Tensor:
+def _fit_class(wanted: tuple[type, ...], value: Any, where: Where) -> Any:
+    """A subclass of one of the classes that are wanted."""
+    first = wanted[0]
+    if issubclass(first, enum.Enum):
+        if not isinstance(value, str) or value not in first.__members__:
+            raise Misfit(f"one of {', '.join(first.__members__)}")
+        return first[value]
+    if first is Tensor:
         raise Misfit("")  # one of several hints of an optimizer, never of a file
-    kind, arguments, place = _named((wanted,), value, where)
+    kind, arguments, place = _named(wanted, value, where)
     return Piece(kind, _arguments(kind, arguments, place), where.argument)
 
 

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from lightning_gen.config.building import Where, build
 from lightning_gen.config.reading import read_config
+from lightning_gen.config.trust import trusted_packages
 from lightning_gen.contracts import ImageData, ImageModule
 from lightning_gen.errors import UserError
 
@@ -26,6 +27,8 @@ __all__ = [
 
 #: the header of an export says how the model is built; the weights are no part of it
 _LONGEST_HEADER = 1 << 20
+#: the class of sets that a library fetches from the Hugging Face hub, and the library
+_HUB, _HUB_LIBRARY = "lightning_gen.data.huggingface.HubSet", "datasets"
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule, ImageData]:
@@ -67,17 +70,28 @@ def load_data(config: str | Path, of_run: bool = False) -> ImageData:
     section = read_config(config).get("data")
     if section is None:
         raise UserError(f"config {config} has no section data: want data: {{class_path: ..., init_args: ...}}")
-    section = _without_far_download(section) if of_run else section
+    section = _of_run(section) if of_run else section
     return cast(ImageData, _built(ImageData, section, Where("data", f"config {config}")))
 
 
-def _without_far_download(section: Any) -> Any:
-    arguments = section.get("init_args") if isinstance(section, dict) else None
-    if not isinstance(arguments, dict) or not arguments.get("download"):
-        return section
+def _of_run(value: Any) -> Any:
+    """A section of a run, which may come from elsewhere, without what would fetch: downloads to a far folder are not
+    done, and a set of the hub is refused unless the user trusts the library that fetches it."""
+    if isinstance(value, list):
+        return [_of_run(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _of_run(item) for key, item in value.items()}
+    arguments = found.get("init_args")
+    if not isinstance(arguments, dict):
+        return found
+    path = arguments.get("path")
+    if found.get("class_path") == _HUB and not Path(str(path)).is_dir() and _HUB_LIBRARY not in trusted_packages():
+        wanted = f"--trust {_HUB_LIBRARY} to fetch it, or --data CONFIG"
+        raise UserError(f"data.path is {str(path)[:80]}, a set of the hub that a run names: want {wanted}")
     root = Path(str(arguments.get("root", "data")))
     near = not root.is_absolute() and not {"..", "~"} & set(root.parts)
-    return section if near else {**section, "init_args": {**arguments, "download": False}}
+    return found if near or not arguments.get("download") else {**found, "init_args": {**arguments, "download": False}}
 
 
 def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> ImageData:

@@ -24,10 +24,13 @@ def parameters(kind: type, skip: int) -> tuple[dict[str, Any], list[str]]:
 
 
 def _hints(kind: type) -> dict[str, Any]:
+    """The hints of a constructor; what is None by default may be None, whatever its author has written."""
     try:
-        return get_type_hints(kind.__init__)  # type: ignore[misc]
-    except (NameError, TypeError, AttributeError):
+        hints = get_type_hints(kind.__init__)  # type: ignore[misc]
+        defaults = {name: p.default for name, p in inspect.signature(kind.__init__).parameters.items()}  # type: ignore[misc]
+    except (NameError, TypeError, ValueError, AttributeError):
         return {}
+    return {name: hint | None if defaults.get(name, 0) is None else hint for name, hint in hints.items()}
 
 
 def _inherited(kind: type) -> dict[str, Any]:

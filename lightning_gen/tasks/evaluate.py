@@ -5,6 +5,7 @@ In several processes, with the same numbers: torchrun --nproc-per-node 4 -m ligh
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,9 +49,9 @@ def main(arguments: list[str]) -> None:
     with _processes() as (first, device):
         for run in options.runs:
             row = _evaluate(run, options.checkpoint, options.data, changes, device, first)
-            if first:
-                append_json_line(run / "evaluations.jsonl", row)
+            if first:  # shown first: a run that cannot be written to must not cost the numbers
                 print(json.dumps({"run": str(run), **row})) if options.json else _show(run, row)
+                append_json_line(run / "evaluations.jsonl", row)
 
 
 def _evaluate(
@@ -64,7 +65,10 @@ def _evaluate(
         task = progress.add_task(run.name, total=evaluation.steps(module, data))
         metrics = evaluation.measure(module, data, lambda: progress.advance(task))
     if show and isinstance(module, GenerativeModule) and evaluation.samples and evaluation.distances != []:
-        write_neighbours(run, module, data, evaluation)
+        try:
+            write_neighbours(run, module, data, evaluation)
+        except OSError as error:
+            print(f"lightning-gen: {run}/neighbours.png cannot be written: {error.strerror}", file=sys.stderr)
     seconds = time.monotonic() - began
     return evaluation_row(module.images_seen, checkpoint, evaluation.split, seconds, metrics)
 

@@ -18,7 +18,7 @@ from lightning_gen.files import write_json
 from lightning_gen.inference.importance import ACTIVE, fitted_kl, importance_sampled, unit_activity
 from lightning_gen.tasks.common.require import require
 
-__all__ = ["COLLAPSED", "alarms", "main"]
+__all__ = ["COLLAPSED", "alarms", "main", "mean_and_error"]
 
 #: a group of latent variables with a rate below this, in nats per image, carries next to nothing
 COLLAPSED = 0.05
@@ -42,8 +42,8 @@ def main(arguments: list[str]) -> None:
     if isinstance(module, StochasticLatentModule):
         facts["variables"] = _variables(module, batches, options.seed)
     facts |= {"split": options.split, "images_seen": module.images_seen, "alarms": alarms(facts)}
+    _show(str(options.run), facts)  # first: a run that cannot be written to must not cost the numbers
     write_json(options.run / "evidence.json", facts)
-    _show(str(options.run), facts)
 
 
 @torch.no_grad()
@@ -62,18 +62,18 @@ def _bound(module: VariationalModule, batches: list[Batch], weights: int, seed: 
     return {
         "images": images,
         "weights": weights,
-        "elbo": _mean(logs.mean(0)),
-        "importance_sampled": _mean(evidence.log_prob),
+        "elbo": mean_and_error(logs.mean(0)),
+        "importance_sampled": mean_and_error(evidence.log_prob),
         "sampling_error": (finite.square().sum().sqrt() / images).item(),
         "effective_draws": evidence.effective.median().item(),
-        "distortion": _mean(-log_likelihood.mean(0)),
-        "rate": _mean(kl.sum(2).mean(0)),
+        "distortion": mean_and_error(-log_likelihood.mean(0)),
+        "rate": mean_and_error(kl.sum(2).mean(0)),
         "groups": kl.mean((0, 1)).tolist(),
         "bits_per_dim": module.to_bits(-evidence.log_prob.mean()).item(),
     }
 
 
-def _mean(values: Tensor) -> dict[str, float]:
+def mean_and_error(values: Tensor) -> dict[str, float]:
     """Mean over images and its standard error."""
     error = (values.std() / math.sqrt(len(values))).item() if len(values) > 1 else 0.0
     return {"value": values.mean().item(), "error": error}

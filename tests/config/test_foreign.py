@@ -1,10 +1,13 @@
 """A package of somebody else trains, resumes, samples, evaluates, compares and exports, where the user trusts it."""
 
 import json
+import sys
+import types
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_module
@@ -83,3 +86,28 @@ def test_a_trusted_package_gives_its_own_classes_and_no_others(tmp_path):
             torch.save({**content, "hyper_parameters": {**hyper, key: value}}, path)
             with pytest.raises(UserError, match=wrong.rpartition(".")[2]), trusting(["aquarelle"]):
                 load_module(path)
+
+
+def test_a_set_of_the_hub_that_a_run_names_is_fetched_for_nobody(tmp_path, monkeypatch, capsys):
+    """Opening a run of somebody else asks no server for anything; a command that needs the images says what to do."""
+    fetched = []
+    library = types.ModuleType("datasets")
+    library.load_dataset = lambda *words, **options: fetched.append(words) or {}
+    monkeypatch.setitem(sys.modules, "datasets", library)
+    words = ["fit", "-c", "configs/vae/vae.yaml", "--run.root", str(tmp_path), "--run.name", "r", "--run.images", "64"]
+    assert main([*words, "--trainer.accelerator", "cpu", "--evaluation.samples", "0"]) == 0
+    run, out = tmp_path / "r", tmp_path / "x.png"
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    hub = {"class_path": "lightning_gen.data.huggingface.HubSet", "init_args": {"path": "stranger/set"}}
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "data": hub}))
+    capsys.readouterr()
+    assert main(["sample", str(run), "--n", "2", "--out", str(out)]) == 0
+    assert main(["compare", str(run), "--html", str(tmp_path / "x.html")]) == 0
+    assert main(["export", str(run), "--out", str(tmp_path / "shared")]) == 0
+    for command in ("evaluate", "reconstruct", "encode"):
+        capsys.readouterr()
+        assert main([command, str(run)]) == 2
+        assert "a set of the hub that a run names: want --trust datasets" in capsys.readouterr().err
+    assert fetched == []
+    assert main(["evaluate", str(run), "--trust", "datasets"]) == 2  # the empty set that the library gives
+    assert fetched == [("stranger/set", None)]

@@ -7,12 +7,14 @@ import torch
 
 from lightning_gen.data.digits import Digits
 from lightning_gen.evaluation.likelihood import likelihood_metric
+from lightning_gen.inference.importance import importance_sampled
 from lightning_gen.metrics.frechet import factor, frechet_distance
 from lightning_gen.metrics.kernel import KernelDistance
 from lightning_gen.metrics.manifold import fidelity_diversity, radii
 from lightning_gen.metrics.modes import nearest_mode
-from lightning_gen.metrics.pairs import pair_values
+from lightning_gen.metrics.pairs import learned_similarity, pair_values
 from lightning_gen.metrics.score import InceptionScore, inception_score
+from lightning_gen.tasks.evidence import mean_and_error
 
 FRESH = 40  # sets; their spread is known to about 11 %
 
@@ -86,6 +88,57 @@ def test_errors_of_pairs_are_their_spread_over_fresh_sets():
     found = [pairs() for _ in range(FRESH)]
     for values in zip(*found, strict=True):
         _agree([value.value for value in values], [value.error for value in values])
+
+
+def test_the_error_of_lpips_is_its_spread_over_fresh_sets(tmp_path, monkeypatch):
+    """By networks that measure the mean difference: the error is of the mean over pairs, whatever judges them."""
+
+    class Backbone:
+        features = ()
+
+        def load_state_dict(self, state):
+            pass
+
+    class Judge(torch.nn.Module):
+        def __init__(self, **options):
+            super().__init__()
+            self.net = torch.nn.Module()
+
+        def forward(self, x, y):
+            return (x - y).abs().mean((1, 2, 3), keepdim=True)
+
+    monkeypatch.setattr("torchvision.models.alexnet", Backbone)
+    monkeypatch.setattr("torchmetrics.functional.image.lpips._LPIPS", Judge)
+    torch.save({}, tmp_path / "weights.pth")
+    torch.manual_seed(0)
+
+    def measured():
+        image = torch.randint(256, (30, 3, 4, 4), dtype=torch.uint8)
+        noise = torch.randn(image.shape) * 80 * torch.rand(30, 1, 1, 1)
+        changed = (image + noise).round().clamp(0, 255).to(torch.uint8)
+        return learned_similarity(changed, image, 256, str(tmp_path / "weights.pth"))
+
+    found = [measured() for _ in range(FRESH)]
+    _agree([f.value for f in found], [f.error for f in found])
+
+
+def test_the_errors_of_evidence_are_its_spread_over_fresh_sets_and_over_fresh_draws():
+    """z ~ N(0, 1), x|z ~ N(z, 1), proposal N(x / 2, 0.8): each image's evidence has an error of its 64 draws, and the
+    mean over images one of the images."""
+    torch.manual_seed(0)
+    normal = torch.distributions.Normal
+
+    def evidence(x):
+        proposal = normal(x / 2, 0.8)
+        z = proposal.sample((64,))
+        return importance_sampled(normal(0.0, 1.0).log_prob(z) + normal(z, 1.0).log_prob(x) - proposal.log_prob(z))
+
+    sets = [mean_and_error(evidence(2**0.5 * torch.randn(100)).log_prob) for _ in range(FRESH)]
+    _agree([row["value"] for row in sets], [row["error"] for row in sets])
+    x = 2**0.5 * torch.randn(100)
+    draws = [evidence(x) for _ in range(FRESH)]
+    errors = [float(found.error.square().sum().sqrt() / len(x)) for found in draws]
+    _agree([float(found.log_prob.mean()) for found in draws], errors)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1e6, -3e7])

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -49,6 +50,21 @@ def test_evidence_is_what_evaluate_says(run, capsys):
     assert facts["elbo"]["value"] == pytest.approx(-facts["distortion"]["value"] - facts["rate"]["value"])
     assert facts["elbo"]["value"] <= facts["importance_sampled"]["value"]
     assert len(facts["variables"]["activity"]) == 3
+
+
+def test_numbers_are_shown_where_they_cannot_be_written(vae, tmp_path, capsys):
+    """What was computed for an hour is not lost to a folder that cannot be written to."""
+    run = shutil.copytree(vae, tmp_path / "run")
+    (run / "evaluations.jsonl").unlink(missing_ok=True)
+    (run / "evaluations.jsonl").symlink_to(tmp_path / "other")
+    (run / "evidence.json").mkdir()
+    capsys.readouterr()
+    for words, number in ((["evaluate"], "bits_per_dim"), (["evidence", "--weights", "2"], "distortion")):
+        assert main([words[0], str(run), *words[1:]]) == 2
+        shown = capsys.readouterr()
+        assert number in shown.out
+        assert shown.err.count("\n") == 1
+    assert not (tmp_path / "other").exists()
 
 
 def test_reconstruct_writes_stripes_of_both(run, capsys):

@@ -75,6 +75,23 @@ def test_evaluate_says_that_a_model_is_not_finite(tmp_path, capsys):
     assert "GAN has weights that are not finite" in capsys.readouterr().err
 
 
+def test_every_task_says_that_a_model_is_not_finite(tmp_path, capsys):
+    assert fit(tmp_path, "vae/vae", images=64) == 0
+    path = tmp_path / "x" / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    for part in ("ema", "state_dict"):
+        next(v for v in checkpoint[part].values() if v.is_floating_point()).view(-1)[0] = math.nan
+    torch.save(checkpoint, path)
+    out = ["--out", str(tmp_path / "y")]
+    for command, *words in (["evidence"], ["sample"], ["encode"], ["outliers"], ["complete"], ["compress", *out]):
+        capsys.readouterr()
+        assert main([command, str(tmp_path / "x"), *words]) == 2
+        assert capsys.readouterr().err == (
+            "lightning-gen: VAE has weights that are not finite: want one from before it diverged\n"
+        )
+    assert not (tmp_path / "y").exists()
+
+
 def test_finite_weights_looks_at_parameters_and_buffers():
     net = torch.nn.BatchNorm2d(3)
     assert finite_weights(net)

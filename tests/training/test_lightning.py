@@ -196,6 +196,21 @@ def test_a_run_ends_where_lightning_is_told_to_end_it(config, words, images, tmp
     assert (folder / "samples" / f"{images:010d}.png").exists()
 
 
+def test_averages_and_environments_of_lightning_work_beside_ours(tmp_path, capsys):
+    places = "lightning.pytorch.plugins.environments.LightningEnvironment"
+    average = "lightning.pytorch.callbacks.EMAWeightAveraging"
+    words = ["--trainer.plugins", places, "--trainer.callbacks", average, "--trainer.max_epochs=1"]
+    assert fit("vae/vae", tmp_path, *words, images=128) == 0
+    assert last(tmp_path / "x")["images_seen"] == 128
+    capsys.readouterr()
+    stochastic = ["--trainer.callbacks=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
+    assert fit("vae/vae", tmp_path / "b", *stochastic) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightning-gen")]
+    assert len(said) == 1
+    assert "max_epochs=-1" in said[0]
+    assert fit("vae/vae", tmp_path / "c", *stochastic, "--trainer.max_epochs=2", images=128) == 0
+
+
 def test_no_epochs_train_nothing(tmp_path, capsys):
     assert fit("vae/vae", tmp_path, "--trainer.max_epochs=0") == 0
     assert "0 images seen" in capsys.readouterr().out

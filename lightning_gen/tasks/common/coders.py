@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_gen.batches import Batch, select_rows, without_image
 from lightning_gen.contracts import BitsBackModule, ImageModule, Place, SequentialModule
 from lightning_gen.errors import UserError
+from lightning_gen.tasks.common.require import check_finite
 
 __all__ = ["BitsBackCoder", "Coder", "RangeCoder", "coder_of"]
 
@@ -63,6 +64,7 @@ def coder_of(module: ImageModule, name: str) -> Coder:
     Raises:
         UserError: it has neither exact probabilities nor a Gaussian code, or is conditioned on more than a label.
     """
+    check_finite(module)
     kind = f"{type(module).__name__} of run {name}"
     if isinstance(module, SequentialModule):
         if module.condition_keys not in ((), ("label",)):

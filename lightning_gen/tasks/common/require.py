@@ -15,7 +15,7 @@ from lightning_gen.contracts import (
 from lightning_gen.errors import UserError
 from lightning_gen.finite import finite_weights
 
-__all__ = ["require"]
+__all__ = ["check_finite", "require"]
 
 K = TypeVar("K")
 
@@ -31,14 +31,19 @@ _LACKS: dict[type, tuple[str, str]] = {
 }
 
 
+def check_finite(module: ImageModule) -> None:
+    """Raise `UserError` where weights of `module` are not finite."""
+    if not finite_weights(module):
+        raise UserError(f"{type(module).__name__} has weights that are not finite: want one from before it diverged")
+
+
 def require(module: ImageModule, contract: type[K]) -> K:
     """Give `module` back as a `contract`, one of those above.
 
     Raises:
         UserError: it is no such model, or its weights are not finite.
     """
-    if not finite_weights(module):
-        raise UserError(f"{type(module).__name__} has weights that are not finite: want one from before it diverged")
+    check_finite(module)
     if not isinstance(module, contract):
         lacks, want = _LACKS[contract]
         raise UserError(f"{type(module).__name__} {lacks}: want {want}")
