@@ -16,21 +16,18 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
+from lightning_gen.config.limits import beyond
 from lightning_gen.config.messages import nearest
 from lightning_gen.config.scalars import SCALARS, Misfit, one_of, scalar
 from lightning_gen.config.signatures import parameters, shortest_path
 from lightning_gen.config.trust import find_class
-from lightning_gen.errors import SEED_LIMIT, UserError
+from lightning_gen.errors import UserError
 
 __all__ = ["Piece", "Where", "build", "make", "plan"]
 
 _SPEC = {"class_path", "init_args", "dict_kwargs"}
 #: a configuration nests classes in classes; a deeper one is no honest file
 _DEPTH = 40
-#: arguments that count parts built one after the other
-_LOOPS = {"layers", "blocks", "steps", "couplings", "stages", "scales", "pieces", "reflections", "iterations"}
-_LOOPS |= {"generator_steps", "discriminator_steps", "heads", "terms", "components", "mixtures", "splits", "columns"}
-_MOST_PARTS = 1024
 
 
 class Where(NamedTuple):
@@ -280,19 +277,9 @@ def _arguments(kind: type, values: dict[str, Any], where: Where, skip: int = 0) 
     missing = [name for name in required if name not in values]
     if missing and where.complete:
         raise UserError(f"{where} lacks {', '.join(missing)}: want a value for each")
-    _check_numbers(kind, values, where)
+    if found := beyond(kind, values):
+        raise where.below(found[0]).wrong(values[found[0]], found[1])
     return {name: plan(known.get(name, Any), value, where.below(name)) for name, value in values.items()}
-
-
-def _check_numbers(kind: type, values: dict[str, Any], where: Where) -> None:
-    """Raise for a class of ours that would be built of more parts than any paper has, and would never be ready; and for
-    a seed that some generator does not take."""
-    for name in _LOOPS & values.keys() if kind.__module__.startswith("lightning_gen.") else ():
-        if isinstance(values[name], int) and values[name] > _MOST_PARTS:
-            raise where.below(name).wrong(values[name], f"at most {_MOST_PARTS}")
-    for name in {"seed", "split_seed"} & values.keys():
-        if isinstance(values[name], int) and not 0 <= values[name] <= SEED_LIMIT:
-            raise where.below(name).wrong(values[name], f"0 to {SEED_LIMIT}")
 
 
 def _unknown(kind: type, name: object, known: list[str], where: Where) -> UserError:

@@ -57,12 +57,23 @@ def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
             into[key] = value
 
 
+def _arguments(content: dict[str, Any], part: str) -> dict[str, Any]:
+    """Where an argument of a class stands that is named without ``init_args``."""
+    if "class_path" not in content or part in ("class_path", "init_args", "dict_kwargs"):
+        return content
+    inner = content.get("init_args")
+    content["init_args"] = inner = inner if isinstance(inner, dict) else {}
+    return inner
+
+
 def _set(content: dict[str, Any], path: list[str], value: Any) -> None:
     for part in path[:-1]:
+        content = _arguments(content, part)
         inner = content.get(part)
         if isinstance(inner, str):
             inner = {"class_path": inner}
         content[part] = content = inner if isinstance(inner, dict) else {}
+    content = _arguments(content, path[-1])
     if path[-1] == "class_path" and content.get("class_path") not in (None, value):
         content.clear()
     content[path[-1]] = value

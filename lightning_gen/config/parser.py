@@ -92,6 +92,11 @@ def plain_errors(arguments: list[str], sections: dict[str, type]) -> Iterator[No
         raise passing.error from passing.error.__cause__
     except UserError:
         raise
+    except yaml.representer.RepresenterError as error:  # of a default that is an object
+        value = repr(error.args[-1])[:80]
+        raise UserError(
+            f"configuration holds {value}, which no file can: want this argument written as text"
+        ) from error
     except (argparse.ArgumentError, argparse.ArgumentTypeError, OmegaConfBaseException, *_ODD) as error:
         found = diagnosis(arguments, sections)
         raise UserError(found or f"configuration: {plain_line(str(error))}") from error

@@ -64,7 +64,7 @@ class Folder:
 
     def _bytes(self, path: Path, source: random.Random) -> None:
         """Cut, turn over, double or fill some bytes, or begin as another format does."""
-        content = bytearray(path.read_bytes() if path.is_file() else b"")
+        content = bytearray(self._content(path))
         begin = source.randrange(len(content) + 1)
         end = min(len(content), begin + source.choice((1, 4, 100, 10_000)))
         part = content[begin:end]
@@ -75,7 +75,7 @@ class Folder:
 
     def _text(self, path: Path, source: random.Random) -> None:
         line = source.choice(_TEXTS).encode("utf-8", "surrogatepass")
-        old = path.read_bytes() if path.is_file() else b""
+        old = self._content(path)
         self._write(path, source.choice((line, old + line + b"\n", line + b"\n" + old)))
 
     def _values(self, path: Path, source: random.Random) -> None:
@@ -109,6 +109,10 @@ class Folder:
         elif kind != "nothing":
             places = {"device": "/dev/zero", "out": "/etc/hosts", "nowhere": "/nowhere/x", "itself": path.name}
             path.symlink_to(places[kind])
+
+    @staticmethod
+    def _content(path: Path) -> bytes:
+        return path.read_bytes() if path.is_file() and path.stat().st_size < 1 << 24 else b""
 
     def _write(self, path: Path, content: bytes) -> None:
         self._remove(path)

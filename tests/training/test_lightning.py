@@ -203,11 +203,11 @@ def test_averages_and_environments_of_lightning_work_beside_ours(tmp_path, capsy
     assert fit("vae/vae", tmp_path, *words, images=128) == 0
     assert last(tmp_path / "x")["images_seen"] == 128
     capsys.readouterr()
-    stochastic = ["--trainer.callbacks=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
-    assert fit("vae/vae", tmp_path / "b", *stochastic) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightning-gen")]
-    assert len(said) == 1
-    assert "max_epochs=-1" in said[0]
+    stochastic = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
+    for device, why in (([], "device(type='cpu'), which no file can"), (["cpu"], "max_epochs=-1")):
+        stochastic += [f"--trainer.callbacks.device={name}" for name in device]
+        assert fit("vae/vae", tmp_path / "b", *stochastic) == 2
+        assert why in capsys.readouterr().err
     assert fit("vae/vae", tmp_path / "c", *stochastic, "--trainer.max_epochs=2", images=128) == 0
 
 
