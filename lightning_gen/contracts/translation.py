@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch, select_rows
 from lightning_gen.contracts.module import ImageModule
@@ -19,6 +19,11 @@ class TranslationModule(ImageModule):
     def stochastic(self) -> bool:
         """Whether one source gives other outputs with another generator."""
         return False
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that `translate` runs: signed sources (B, C', H, W) -> signed images (B, C, H, W)."""
+        return self.ema_network
 
     @abstractmethod
     def translate(self, batch: Batch, generator: Generator | None = None) -> Tensor:

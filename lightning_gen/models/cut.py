@@ -112,6 +112,10 @@ class ContrastiveTranslation(AdversarialModule, TranslationModule):
         pairs = zip(head(queries, places), known, strict=True)
         return torch.stack([patch_nce(query, key, self.temperature) for query, key in pairs]).mean()
 
+    @property
+    def network(self) -> nn.Module:
+        return self.translator
+
     def translate(self, batch: Batch, generator: Generator | None = None) -> Tensor:
         return from_signed(self.translator(self._source(batch)), self.spec.levels)
 

@@ -110,6 +110,10 @@ class CycleGAN(AdversarialModule, TranslationModule, BackTranslationModule):
     def _pools(self) -> list[tuple[str, PicturePool]]:
         return [(side, pool) for side, pool in self.pools.items() if isinstance(pool, PicturePool)]
 
+    @property
+    def network(self) -> nn.Module:
+        return self.generator["there"]
+
     def translate(self, batch: Batch, generator: Generator | None = None) -> Tensor:
         return from_signed(self.generator["there"](to_signed(batch["source"], self._back_levels)), self.spec.levels)
 

@@ -18,11 +18,12 @@ from safetensors.torch import save
 
 from lightning_gen.config.arguments import Arguments
 from lightning_gen.config.loading import checkpoint_path, export_header, load_module
-from lightning_gen.contracts import GenerativeModule, ImageModule
+from lightning_gen.contracts import GenerativeModule, ImageModule, TranslationModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write, write_png, write_text
 from lightning_gen.images import grid
 from lightning_gen.reading import parse_yaml, read_text
+from lightning_gen.runs.onnx import check_onnx, write_onnx
 from lightning_gen.runs.read import RunRecord, read_run
 from lightning_gen.runs.words import bound_words, identity_words, value_words
 
@@ -31,13 +32,32 @@ __all__ = ["card", "main"]
 #: sections of the run's configuration that a stranger can use
 _SECTIONS = ("seed_everything", "data", "model", "evaluation")
 
+#: how to use the folder, on the card
+_SAMPLE = """    lightning-gen sample FOLDER
+    lightning-gen evaluate FOLDER
+
+or in Python:
+
+    import lightning_gen as lg
+    images = lg.load("FOLDER").sample(64)   # images.tensor is uint8 (64, C, H, W)
+"""
+_TRANSLATE = """    lightning-gen translate FOLDER PICTURES --out OUT
+    lightning-gen evaluate FOLDER
+
+or in Python:
+
+    import lightning_gen as lg
+    lg.load("FOLDER").translate_files("PICTURES", "OUT")
+"""
+
 
 @torch.no_grad()
 def main(arguments: list[str]) -> None:
-    """``lightning-gen export RUN --out FOLDER [--checkpoint best]``."""
+    """``lightning-gen export RUN --out FOLDER [--checkpoint best] [--onnx]``."""
     parser = Arguments("export", __doc__)
     parser.run()
     parser.add_argument("--out", type=Path, required=True, help="new folder: weights, configuration, card, samples")
+    parser.add_argument("--onnx", action="store_true", help="a translation model's network as model.onnx, checked")
     options = parser.parse_args(arguments)
     if options.out.exists():
         raise UserError(f"--out {options.out} exists already: want a new folder")
@@ -45,17 +65,20 @@ def main(arguments: list[str]) -> None:
     if path.suffix != ".ckpt":
         raise UserError(f"run {options.run} is an exported model: want a run folder, or a copy of it")
     module, run = load_module(path), read_run(options.run)
+    translator = check_onnx(module) if options.onnx else None
     part = options.out.with_name(f".{options.out.name}.part")  # the folder appears when it is complete
     shutil.rmtree(part, ignore_errors=True)
     try:
-        _write(part, module, path, run, options.checkpoint)
+        part.mkdir(parents=True)
+        taken = write_onnx(part / "model.onnx", translator) if translator else None
+        _write(part, module, path, run, options.checkpoint, taken)
         part.rename(options.out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    print(options.out)
+    print(f"{options.out}{f', model.onnx: {taken}' if taken else ''}")
 
 
-def _write(folder: Path, module: ImageModule, path: Path, run: RunRecord, checkpoint: str) -> None:
+def _write(folder: Path, module: ImageModule, path: Path, run: RunRecord, checkpoint: str, onnx: str | None) -> None:
     tensors = {key: value.detach().clone().contiguous() for key, value in module.ema_network.state_dict().items()}
     with atomic_write(folder / "model.safetensors") as stream:
         stream.write(save(tensors, export_header(path)))
@@ -65,11 +88,12 @@ def _write(folder: Path, module: ImageModule, path: Path, run: RunRecord, checkp
     if isinstance(module, GenerativeModule):
         samples = module.sample(64, generator=torch.Generator().manual_seed(0))
         write_png(folder / "samples.png", grid(samples, module.spec.levels).numpy())
-    write_text(folder / "README.md", card(module, run, checkpoint))
+    write_text(folder / "README.md", card(module, run, checkpoint, onnx))
 
 
-def card(module: ImageModule, run: RunRecord, checkpoint: str) -> str:
-    """The model card, Markdown: what the model is, how it came about, every number measured of this checkpoint."""
+def card(module: ImageModule, run: RunRecord, checkpoint: str, onnx: str | None = None) -> str:
+    """The model card, Markdown: what the model is, how it came about, every number measured of this checkpoint; `onnx`:
+    what its ONNX file takes."""
     about, spec = run.about, module.spec
     weights = sum(value.numel() for value in module.ema_network.state_dict().values())
     trained = f"{module.images_seen:,} training images of {about.get('data')} (fingerprint {about.get('fingerprint')})"
@@ -84,17 +108,18 @@ def card(module: ImageModule, run: RunRecord, checkpoint: str) -> str:
         "with": ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items()),
         "on": f"{about.get('processes', 1)} process(es), {hardware.get('device')}, {hardware.get('cores')} cores",
     }
+    facts |= {"model.onnx": f"signed sources to signed images, float32; {onnx}"} if onnx else {}
+    translates = isinstance(module, TranslationModule)
+    tag = "image-to-image" if translates else "unconditional-image-generation"
     picture = "![64 samples, seed 0](samples.png)\n\n" if isinstance(module, GenerativeModule) else ""
     return (
-        "---\nlibrary_name: lightning-gen\npipeline_tag: unconditional-image-generation\n---\n\n"
-        f"# {run.label}\n\n{picture}"
+        "---\nlibrary_name: lightning-gen\npipeline_tag: "
+        f"{tag}\n---\n\n# {run.label}\n\n{picture}"
         + _table(("", ""), [(name, str(value)) for name, value in facts.items()])
         + f"\n## Measured\n\n{_numbers(module, run, checkpoint)}"
         "\nNumbers of other images, features or bounds do not compare with these. Uses, biases and the licence of the"
         " training images were not looked at by the program that wrote this card.\n"
-        "\n## Use\n\n    lightning-gen sample FOLDER\n    lightning-gen evaluate FOLDER\n\nor in Python:\n\n"
-        "    import lightning_gen as lg\n"
-        '    images = lg.load("FOLDER").sample(64)   # images.tensor is uint8 (64, C, H, W)\n'
+        f"\n## Use\n\n{_TRANSLATE if translates else _SAMPLE}"
     )
 
 
