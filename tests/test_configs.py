@@ -23,7 +23,8 @@ CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not
 #: of translations they are for sets of their own
 SIZES = sorted(Path("configs/pictures").glob("*.yaml"))
 OVERLAYS = [p for p in SIZES if "configs/translation" not in p.read_text()]
-TRANSLATIONS = [p for p in SIZES if p not in OVERLAYS]
+#: the segmenter of pix2pix_facades.yaml cannot be given in a YAML yet: `fit` refuses it
+TRANSLATIONS = [p for p in SIZES if p not in OVERLAYS and p.stem != "pix2pix_facades"]
 #: for pictures of any size; the others are for points of a plane
 OF_PICTURES = [p for p in CONFIGS if "data.toy" not in p.read_text() and p.parent.name != "translation"]
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"
@@ -156,8 +157,8 @@ def test_overlay_for_translations(overlay):
     assert over[0] == f"configs/translation/{overlay.stem.rpartition('_')[0]}.yaml"
     if not (SHARED / folder).is_dir():
         pytest.skip(f"no {SHARED / folder}: real pictures are not here")
-    data = ["-c", over[1], "--data.init_args.root", str(SHARED / folder)]
-    alone, sized = (build(["-c", over[0], *data, *more, *QUIET]) for more in ([], ["-c", str(overlay)]))
+    root = ["--data.init_args.root", str(SHARED / folder)]
+    alone, sized = (build(["-c", over[0], "-c", over[1], *more, *root, *QUIET]) for more in ([], ["-c", str(overlay)]))
     weights = [sum(p.numel() for p in cli.model.parameters()) for cli in (alone, sized)]
     assert weights[0] < weights[1]
     assert sized.config.run.name == overlay.stem

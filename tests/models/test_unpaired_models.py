@@ -192,7 +192,8 @@ def _maps(folder):
 
 
 def test_domains_of_other_channels_have_a_cycle_without_the_identity(tmp_path):
-    weights = ["--model.init_args.training.weights", "{identity: 0}"]
+    weights = ["--model.init_args.training.weights", "{identity: 0}", "--model.init_args.generator.init_args.output"]
+    weights += ["lightning_gen.nets.gan.translator.PaintedOutput"]
     words = ["fit", "-c", "configs/translation/cyclegan.yaml", "-c", _maps(tmp_path), "--run.root", str(tmp_path)]
     assert main([*words, "--run.images", "8", *CPU, *weights]) == 0
     rows = (tmp_path / "cyclegan" / "metrics.jsonl").read_text()

@@ -11,7 +11,13 @@ from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.patch import DomainDiscriminator, WholeDomainDiscriminator
 from lightning_gen.nets.gan.pool import PicturePool
 from lightning_gen.nets.gan.projection import PatchProjection
-from lightning_gen.nets.gan.translator import ResizeConvolution, ResNetTranslator, TransposedConvolution
+from lightning_gen.nets.gan.translator import (
+    AddedOutput,
+    PaintedOutput,
+    ResizeConvolution,
+    ResNetTranslator,
+    TransposedConvolution,
+)
 from lightning_gen.nets.gan.unet import WholeDiscriminator
 
 ENLARGE = [ResizeConvolution, TransposedConvolution]
@@ -40,7 +46,7 @@ def test_an_exported_translator_is_the_trained_one(enlarge):
     assert torch.allclose(program.module()(source), net(source), atol=1e-5)
 
 
-@pytest.mark.parametrize(("blocks", "halvings", "points"), [(1, 2, [0, 0]), (2, 1, [0, 1]), (9, 2, [0, 4])])
+@pytest.mark.parametrize(("blocks", "halvings", "points"), [(1, 2, [0, 0]), (2, 0, [0, 1]), (9, 2, [0, 4])])
 def test_features_are_those_of_the_paper_and_cost_no_second_pass(blocks, halvings, points):
     net, source = ResNetTranslator(_spec(16, 16), 4, blocks, halvings), torch.randn(2, 2, 16, 16)
     seen, taken = {}, {}
@@ -58,6 +64,14 @@ def test_features_are_those_of_the_paper_and_cost_no_second_pass(blocks, halving
     assert all(torch.equal(a, b) for a, b in zip(net.features(source), features, strict=True))
     assert len(seen) == points[1] + 1  # the encoder alone
     assert torch.equal(net(source), image)
+
+
+def test_an_added_output_is_the_source_and_a_change():
+    painted, added = (ResNetTranslator(_spec(16, 16, into=3), 4, 2, output=o) for o in (PaintedOutput, AddedOutput))
+    added.load_state_dict(painted.state_dict())
+    source = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.allclose(added(source), source + 2 * painted(source))
 
 
 def _seen(net, side):
@@ -92,6 +106,7 @@ def test_a_discriminator_of_whole_pictures_says_one_thing(size):
         (partial(ResNetTranslator, ImageSpec(3, 16, 16)), "has the source None"),
         (partial(ResNetTranslator, ImageSpec(3, 16, 16, source=ImageSpec(3, 8, 8))), "wants one of 16x16 pixels"),
         (partial(ResNetTranslator, _spec(6, 16)), "wants 8 or more"),
+        (partial(ResNetTranslator, _spec(16, 16), output=AddedOutput), "AddedOutput wants equal channels"),
         (partial(ResNetTranslator, _spec(16, 16), blocks=0), "generator.blocks is 0"),
         (partial(WholeDomainDiscriminator, ImageSpec(3, 7, 16)), "wants 8 or more"),
         (partial(WholeDiscriminator, ImageSpec(3, 16, 16)), "wants a set of pairs"),

@@ -13,7 +13,14 @@ from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.patch import NormFactory, init_normal
 from lightning_gen.nets.layers.norms import InstanceNorm
 
-__all__ = ["FeatureTranslator", "ResNetTranslator", "ResizeConvolution", "TransposedConvolution"]
+__all__ = [
+    "AddedOutput",
+    "FeatureTranslator",
+    "PaintedOutput",
+    "ResNetTranslator",
+    "ResizeConvolution",
+    "TransposedConvolution",
+]
 
 
 @final
@@ -50,6 +57,24 @@ class TransposedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
+
+
+@final
+class PaintedOutput(nn.Module):
+    """The image is tanh(h), as in the paper."""
+
+    def forward(self, h: Tensor, source: Tensor) -> Tensor:
+        return h.tanh()
+
+
+@final
+class AddedOutput(nn.Module):
+    """The image is the source plus 2 tanh(h): a network that is to change little need not paint the rest anew, and the
+    level of flat areas is kept, which norms take away. Source and image have the same channels. Values may lie outside
+    -1..1; they are clamped in use."""
+
+    def forward(self, h: Tensor, source: Tensor) -> Tensor:
+        return source + 2.0 * h.tanh()
 
 
 class FeatureTranslator(nn.Module, ABC):
@@ -101,12 +126,14 @@ class ResNetTranslator(FeatureTranslator):
         spec: of the images; with a source of the same height and width.
         width: channels at full resolution, doubled at each halving.
         blocks: residual blocks; 6 for 128 pixels, 9 for 256 in the paper.
-        halvings: of the resolution; 2 in the paper, 1 for pictures whose details are pixels.
+        halvings: of the resolution, 0 to 8; 2 in the paper, fewer for pictures whose details are pixels.
         enlarge: called with (channels, channels), doubles the resolution.
         norm: called with (channels, 0); independent of the batch.
+        output: makes the image of what the last convolution gives, and of the source.
 
     Raises:
-        UserError: the images have no source, one of another size, or sides below 2^(halvings + 1) pixels.
+        UserError: the images have no source, one of another size, or sides below 2^(halvings + 1) pixels; `AddedOutput`
+            where it has other channels.
     """
 
     def __init__(
@@ -117,9 +144,12 @@ class ResNetTranslator(FeatureTranslator):
         halvings: int = 2,
         enlarge: Callable[[int, int], nn.Module] = ResizeConvolution,
         norm: NormFactory = InstanceNorm,
+        output: Callable[[], nn.Module] = PaintedOutput,
     ) -> None:
         super().__init__()
-        check_counts("generator", limit=1024, width=width, blocks=blocks, halvings=halvings)
+        check_counts("generator", limit=1024, width=width, blocks=blocks)
+        if not 0 <= halvings <= 8:
+            raise UserError(f"generator.halvings is {halvings}: want 0 to 8")
         if spec.source is None or spec.source.shape[1:] != spec.shape[1:]:
             wanted = f"ResNetTranslator wants one of {spec.height}x{spec.width} pixels"
             raise UserError(f"data has the source {spec.source}: {wanted}")
@@ -135,6 +165,10 @@ class ResNetTranslator(FeatureTranslator):
         for out in (width << i for i in reversed(range(halvings))):
             doubled += [enlarge(2 * out, out), norm(out, 0), nn.ReLU()]
         self.end = nn.Sequential(*doubled, nn.Conv2d(width, spec.channels, 7, padding=3, padding_mode="reflect"))
+        self.output = output()
+        if isinstance(self.output, AddedOutput) and spec.source.channels != spec.channels:
+            got = f"data has sources of {spec.source.channels} channels and images of {spec.channels}"
+            raise UserError(f"{got}: AddedOutput wants equal channels, want PaintedOutput")
         self.apply(init_normal)
         self.feature_channels = (spec.source.channels, *(width << i + 1 for i in range(halvings)), deep, deep)
 
@@ -149,7 +183,7 @@ class ResNetTranslator(FeatureTranslator):
         h, features = self._encode(source)
         for block in self.blocks[len(self.blocks) // 2 + 1 :]:  # type: ignore[index]
             h = block(h)
-        return self.end(h)[:, :, :height, :width].tanh(), features
+        return self.output(self.end(h)[:, :, :height, :width], source), features
 
     def _encode(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Go up to the middle block: its output, and the features on the way."""
