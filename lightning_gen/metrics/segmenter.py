@@ -27,7 +27,7 @@ class Segmenter(nn.Module):
         steps: batches that it learns from.
     """
 
-    def __init__(self, spec: ImageSpec, classes: int, width: int = 32, steps: int = 1500) -> None:
+    def __init__(self, spec: ImageSpec, classes: int, width: int = 16, steps: int = 800) -> None:
         super().__init__()
         check_counts("segmenter", width=width, steps=steps)
         self.spec, self.classes, self.steps = spec, classes, steps

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_gen.data.augment import Chain, Draws, HorizontalFlip, RandomShift
+from lightning_gen.data.augment import Chain, Draws, HorizontalFlip, RandomShift, RandomZoom
 from lightning_gen.errors import UserError
 
 IMAGE = torch.arange(3 * 6 * 5, dtype=torch.uint8).view(1, 3, 6, 5)
@@ -43,6 +43,20 @@ def test_shift_is_a_crop_of_the_reflected_image():
     padded = torch.nn.functional.pad(IMAGE.float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
     crops = {padded[0, :, i : i + 6, j : j + 5].numpy().tobytes() for i in range(5) for j in range(5)}
     assert {image.numpy().tobytes() for image in out} == crops
+
+
+def test_zoom_enlarges_every_window_by_the_nearest_pixel():
+    image = torch.arange(8 * 8, dtype=torch.uint8).view(1, 1, 8, 8)
+    out = RandomZoom(2)(image.expand(600, -1, -1, -1), Draws(0, 0, INDEX))
+    windows = set()
+    for side in (6, 7, 8):
+        place = torch.arange(8) * side // 8
+        for top in range(9 - side):
+            for left in range(9 - side):
+                windows.add(image[0, 0, top + place][:, left + place].numpy().tobytes())
+    assert {picture.numpy().tobytes() for picture in out} == windows
+    with pytest.raises(UserError, match=r"augment.pixels is 6: want less than the images' 6 pixels"):
+        RandomZoom(6)(IMAGE, Draws(0, 0, torch.arange(1)))
 
 
 def test_wrong_shifts_are_one_plain_line():

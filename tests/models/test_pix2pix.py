@@ -10,7 +10,7 @@ from PIL import Image
 
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_run
-from lightning_gen.data.augment import Chain, HorizontalFlip, RandomShift
+from lightning_gen.data.augment import Chain, HorizontalFlip, RandomShift, RandomZoom
 from lightning_gen.data.pairs import SideBySide
 from lightning_gen.data.shape_maps import ShapeMaps
 from lightning_gen.errors import UserError
@@ -48,7 +48,7 @@ def test_a_pair_is_never_changed_alone(tmp_path):
     for i in range(6):
         half = np.random.default_rng(i).integers(256, size=(16, 16, 3), dtype=np.uint8)
         Image.fromarray(np.concatenate([half, half], 1)).save(tmp_path / f"{i}.png")
-    augment = Chain([HorizontalFlip(), RandomShift(3)])
+    augment = Chain([HorizontalFlip(), RandomShift(3), RandomZoom(3)])
     data = SideBySide(str(tmp_path), size=16, batch_size=4, augment=augment)
     batch = next(iter(data.train_dataloader()))
     assert torch.equal(batch["image"], batch["source"])
