@@ -117,13 +117,8 @@ class MidiFolder(Bars):
     @property
     def name(self) -> str:  # type: ignore[override]
         root = self.root.resolve()
-        return (
-            root.stem
-            if root.suffix == ".zip" and root.stem not in _SPLITS
-            else root.parent.name
-            if root.stem in _SPLITS
-            else root.name
-        )
+        place = root.with_suffix("") if root.suffix == ".zip" else root
+        return place.parent.name if place.name in _SPLITS else place.name
 
     @cached_property
     def _read(self) -> dict[str, Tune]:
@@ -216,10 +211,8 @@ class ToyMelodies(Bars):
 
     def tunes(self) -> Mapping[Split, list[tuple[Tensor, Tensor, Tensor]]]:
         generator = Generator().manual_seed(self.drawing)
-        return {
-            split: [self._draw(count, generator)]
-            for split, count in (("test", 256), ("val", 64), ("train", self.melodies))
-        }
+        counts: dict[Split, int] = {"test": 256, "val": 64, "train": self.melodies}
+        return {split: [self._draw(count, generator)] for split, count in counts.items()}
 
     def _draw(self, tunes: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         before, columns = empty_bars(tunes)[:, 0, 0], []

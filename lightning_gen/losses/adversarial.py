@@ -7,11 +7,14 @@ from typing import final
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from lightning_gen.errors import UserError
+
 __all__ = [
     "AdversarialLoss",
     "Hinge",
     "LeastSquares",
     "NonSaturating",
+    "OneSidedSmoothing",
     "Relativistic",
     "RelativisticAverage",
     "Saturating",
@@ -54,6 +57,31 @@ class NonSaturating(AdversarialLoss):
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         return _cross_entropy(real, fake)
+
+    def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        return softplus(-fake).mean()  # -log D(G(z))
+
+
+@final
+class OneSidedSmoothing(AdversarialLoss):
+    """`NonSaturating`, with a target below 1 for real images, so that the discriminator stays less certain (Salimans et
+    al. 2016, Section 3.4).
+
+    Args:
+        target: of real images, above 0.5, at most 1.
+
+    Raises:
+        UserError: the target is out of range.
+    """
+
+    def __init__(self, target: float = 0.9) -> None:
+        if not 0.5 < target <= 1:
+            raise UserError(f"loss.target is {target}: want above 0.5, at most 1")
+        self.target = target
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        of_real = self.target * softplus(-real) + (1.0 - self.target) * softplus(real)
+        return of_real.mean() + softplus(fake).mean()
 
     def generator(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
         return softplus(-fake).mean()  # -log D(G(z))

@@ -97,7 +97,9 @@ def _check_meter(score: Any) -> None:
 
 def _track_notes(track: Any) -> list[tuple[int, int, int]]:
     """(pitch, start, end) in ticks, in order of their start; drums are left out."""
-    now, found, open_notes = 0, [], {}
+    now = 0
+    found: list[tuple[int, int, int]] = []
+    open_notes: dict[int, int] = {}
     for message in track:
         now += message.time
         if message.type not in ("note_on", "note_off") or message.channel == 9:

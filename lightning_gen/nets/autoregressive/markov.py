@@ -1,0 +1,48 @@
+"""The Markov chain: each pixel given its place, the pixel before it and the context, and nothing else."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gen.errors import UserError
+from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader, WholeImageReader
+
+__all__ = ["MarkovChain"]
+
+
+@final
+class MarkovChain(CausalNet):
+    """A table of logits for each place of the raster, level of the pixel before and entry of the context, which are
+    added up by the values of the context: with a one-hot context every cell is a distribution of its own. Pixels have
+    one channel.
+
+    Args:
+        spec: what the network is built for.
+
+    Raises:
+        UserError: the images have more than one channel.
+    """
+
+    def __init__(self, spec: CausalSpec) -> None:
+        super().__init__()
+        image = spec.image
+        if image.channels != 1:
+            raise UserError(f"data has {image.channels} channels: net MarkovChain wants 1")
+        self.spec = spec
+        # Level `levels` stands for "before the first pixel".
+        self.table = nn.Parameter(
+            torch.zeros(image.height * image.width, image.levels + 1, max(1, spec.context), spec.parameters)
+        )
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        levels = self.spec.image.levels
+        level = ((x.flatten(1) + 1) * ((levels - 1) / 2)).round().long().clamp(0, levels - 1)  # (B, H*W)
+        before = torch.cat([torch.full_like(level[:, :1], levels), level[:, :-1]], 1)
+        cells = self.table[torch.arange(level.shape[1], device=x.device), before]  # (B, H*W, K, P)
+        weights = x.new_ones(len(x), 1) if context is None else context.to(x.dtype)
+        logits = torch.einsum("bnkp,bk->bpn", cells, weights)
+        return logits.unflatten(2, x.shape[2:])
+
+    def reader(self, x: Tensor, context: Tensor | None = None) -> Reader:
+        return WholeImageReader(self, x, context)

@@ -1,0 +1,141 @@
+"""The networks of MidiNet (Yang et al. 2017, Section 3), as convolutions over the 16 steps; the symbols are channels.
+
+A chord is a vector of 13 numbers. Where the paper convolves over all 128 pitches at once, channels are summed here,
+which is the same.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, one_hot, relu, sigmoid
+
+from lightning_gen.music.notation import STEPS, SYMBOLS
+from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
+
+__all__ = ["BarDiscriminator", "BarGenerator", "BarOutput", "Conditioner", "OneHot", "Sigmoid"]
+
+_CHORD = 13
+
+
+class BarOutput(nn.Module, ABC):
+    """Raw outputs (B, 38, 16) -> bars as the discriminator sees them."""
+
+    @abstractmethod
+    def forward(self, raw: Tensor) -> Tensor:
+        """(B, 38, 16) -> (B, 38, 16)."""
+
+
+@final
+class OneHot(BarOutput):
+    """The most likely symbol of each step, with the gradients of the softmax (straight-through, Bengio et al. 2013)."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        soft = raw.softmax(1)
+        hard = one_hot(raw.argmax(1), SYMBOLS).transpose(1, 2).to(soft.dtype)
+        return hard + soft - soft.detach()
+
+
+@final
+class Sigmoid(BarOutput):
+    """Values between 0 and 1, as in the paper: the discriminator can tell them from real bars by value alone."""
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return sigmoid(raw)
+
+
+@final
+class Conditioner(nn.Module):
+    """The bar before as maps of 16, 8, 4 and 2 steps (Yang et al. 2017, Section 3.3).
+
+    Args:
+        width: channels of each.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.width = width
+        self.first = nn.Conv1d(SYMBOLS, width, 1)
+        self.halvings = nn.ModuleList(nn.Conv1d(width, width, 2, 2) for _ in range(3))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(4))
+
+    def forward(self, previous: Tensor) -> list[Tensor]:
+        """One-hot bars (B, 38, 16) -> maps of 2, 4, 8 and 16 steps, (B, W, S) each."""
+        maps = [leaky_relu(self.norms[0](self.first(previous)), 0.2)]
+        for convolution, norm in zip(self.halvings, list(self.norms)[1:], strict=True):
+            maps.append(leaky_relu(norm(convolution(maps[-1])), 0.2))
+        return maps[::-1]
+
+
+@final
+class BarGenerator(nn.Module):
+    """Noise, chord and the bar before -> a bar.
+
+    Args:
+        latent_dim: Z, 1 or more.
+        output: what becomes of the raw outputs.
+        joins: at which lengths the maps of the bar before are read: all of them is the paper's stable mode, [16] its
+            creative one.
+        width: channels between the transposed convolutions.
+        hidden: features of the first layer.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        output: BarOutput,
+        joins: Sequence[int] = (2, 4, 8, 16),
+        width: int = 128,
+        hidden: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.conditioner, self.output, self.joins = Conditioner(), output, tuple(joins)
+        self.first, self.first_norm = nn.Linear(latent_dim + _CHORD, hidden), nn.BatchNorm1d(hidden)
+        self.second, self.second_norm = nn.Linear(hidden + _CHORD, 2 * width), nn.BatchNorm1d(2 * width)
+        inputs = [width + _CHORD + (self.conditioner.width if steps in self.joins else 0) for steps in (2, 4, 8, 16)]
+        self.doublings = nn.ModuleList(nn.ConvTranspose1d(channels, width, 2, 2) for channels in inputs[:3])
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(3))
+        self.last = nn.Conv1d(inputs[3], SYMBOLS, 1)
+
+    def forward(self, z: Tensor, chord: Tensor, previous: Tensor) -> Tensor:
+        """(B, Z), chord vectors (B, 13), one-hot bars (B, 38, 16) -> (B, 38, 16)."""
+        return self.output(self.raw(z, chord, previous))
+
+    def raw(self, z: Tensor, chord: Tensor, previous: Tensor) -> Tensor:
+        """The same before `output`."""
+        maps = self.conditioner(previous)
+        x = relu(self.first_norm(self.first(torch.cat([z, chord], 1))))
+        x = relu(self.second_norm(self.second(torch.cat([x, chord], 1)))).unflatten(1, (-1, 2))  # (B, W, 2)
+        for doubling, norm, seen in zip(self.doublings, self.norms, maps[:3], strict=True):
+            x = relu(norm(doubling(self._joined(x, chord, seen))))
+        return self.last(self._joined(x, chord, maps[3]))
+
+    def _joined(self, x: Tensor, chord: Tensor, seen: Tensor) -> Tensor:
+        parts = [x, _spread(chord, x.shape[2])]
+        return torch.cat([*parts, seen] if x.shape[2] in self.joins else parts, 1)
+
+
+def _spread(chord: Tensor, steps: int) -> Tensor:
+    return chord[:, :, None].expand(-1, -1, steps)
+
+
+@final
+class BarDiscriminator(nn.Module):
+    """A bar and its chord -> one logit; the activations of the first layer are the features that are matched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(SYMBOLS + _CHORD, 14, 2, 2)
+        self.second, self.second_norm = nn.Conv1d(14 + _CHORD, 77, 4, 2), nn.BatchNorm1d(77)
+        self.third, self.third_norm = nn.Linear(77 * 3 + _CHORD, 1024), nn.BatchNorm1d(1024)
+        self.last = nn.Linear(1024 + _CHORD, 1)
+
+    def forward(self, bars: Tensor, chord: Tensor) -> DiscriminatorOutput:
+        """Bars (B, 38, 16), chord vectors (B, 13)."""
+        features = leaky_relu(self.first(torch.cat([bars, _spread(chord, STEPS)], 1)), 0.2)  # (B, 14, 8)
+        x = torch.cat([features, _spread(chord, STEPS // 2)], 1)
+        x = leaky_relu(self.second_norm(self.second(x)), 0.2).flatten(1)  # (B, 77 * 3)
+        x = leaky_relu(self.third_norm(self.third(torch.cat([x, chord], 1))), 0.2)
+        return DiscriminatorOutput(self.last(torch.cat([x, chord], 1))[:, 0], (features,))
