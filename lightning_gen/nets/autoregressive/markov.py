@@ -37,11 +37,14 @@ class MarkovChain(CausalNet):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         levels = self.spec.image.levels
-        level = ((x.flatten(1) + 1) * ((levels - 1) / 2)).round().long().clamp(0, levels - 1)  # (B, H*W)
-        before = torch.cat([torch.full_like(level[:, :1], levels), level[:, :-1]], 1)
-        cells = self.table[torch.arange(level.shape[1], device=x.device), before]  # (B, H*W, K, P)
+        level = (x.flatten(1) + 1) * ((levels - 1) / 2)  # (B, H*W), whole numbers but for rounding
+        # One-hot at a level, and linear between two, so that what a pixel sees can be read off gradients.
+        near = (1 - (level[..., None] - torch.arange(levels + 1, device=x.device)).abs()).clamp(min=0)
+        first = torch.zeros_like(near[:, :1])
+        first[..., levels] = 1.0
+        before = torch.cat([first, near[:, :-1]], 1)  # (B, H*W, L + 1)
         weights = x.new_ones(len(x), 1) if context is None else context.to(x.dtype)
-        logits = torch.einsum("bnkp,bk->bpn", cells, weights)
+        logits = torch.einsum("bnl,nlkp,bk->bpn", before, self.table, weights)
         return logits.unflatten(2, x.shape[2:])
 
     def reader(self, x: Tensor, context: Tensor | None = None) -> Reader:
