@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lightning_gen.errors import UserError
+from lightning_gen.music.roll import piano_rolls
 
 __all__ = [
     "ImageSpec",
@@ -46,6 +47,7 @@ class ImageSpec:
         text: whether captions come with the images.
         palette: of a label map: RGB, 0..255, of each class. With one channel a pixel's level is its class, with more
             the channel that is 1 (levels 2, one-hot). None: the image is no label map.
+        notation: whether the image is a bar of melody, see `music.notation`; shown as a piano roll.
     """
 
     # Neither a dataclass nor @final: the configuration library takes those apart into required arguments.
@@ -60,10 +62,11 @@ class ImageSpec:
         source: "ImageSpec | None" = None,
         text: bool = False,
         palette: "Sequence[Sequence[int]] | None" = None,
+        notation: bool = False,
     ) -> None:
         self.channels, self.height, self.width = channels, height, width
         self.levels, self.classes, self.attributes = levels, classes, attributes
-        self.source, self.text = source, text
+        self.source, self.text, self.notation = source, text, notation
         for name in ("channels", "height", "width"):
             if getattr(self, name) < 1:
                 raise UserError(f"spec.{name} is {getattr(self, name)}: want at least 1")
@@ -194,15 +197,17 @@ def as_pictures(image: Tensor, spec: ImageSpec, size: tuple[int, int] | None = N
     """Make images of any number of channels comparable side by side.
 
     Args:
-        image: uint8 (B, C, h, w). A label map has the colours of its palette, one channel is grey, three are colours;
-            any other number is shown by which channel is the largest, in shades of grey.
+        image: uint8 (B, C, h, w). A bar of melody is a piano roll of 72x64. A label map has the colours of its palette,
+            one channel is grey, three are colours; any other number is shown by which channel is the largest, in shades of grey.
         spec: of the image; its height and width may be others.
         size: (H, W) to enlarge or shrink to, by the nearest pixel (None: as it is).
 
     Returns:
         uint8 (B, 3, H, W), values 0..255.
     """
-    if spec.palette is not None:
+    if spec.notation:
+        shown = piano_rolls(image)
+    elif spec.palette is not None:
         shown = torch.tensor(spec.palette, dtype=torch.uint8, device=image.device)[label_map(image)].permute(0, 3, 1, 2)
     elif spec.channels in (1, 3):
         shown = to_display(image, spec.levels)

@@ -8,6 +8,7 @@ GROUND = {
     "files",
     "finite",
     "images",
+    "music",
     "reading",
     "batches",
     "context",
@@ -15,23 +16,20 @@ GROUND = {
     "distributed",
     "schedules",
 }
-LOW = GROUND | {"music"}
 BELOW = {
-    "music": GROUND,
-    **dict.fromkeys(GROUND, GROUND),
-    **dict.fromkeys(("nets", "bijections", "contracts"), LOW),
-    **dict.fromkeys(("losses", "metrics"), LOW | {"nets"}),
-    "distributions": LOW | {"bijections"},
-    "inference": LOW | {"distributions"},
-    "data": LOW | {"contracts"},
-    "models": LOW | {"contracts", "nets", "losses", "bijections", "distributions", "inference"},
-    "config": LOW | {"contracts"},
-    "evaluation": LOW | {"contracts", "metrics"},
-    "tasks": LOW | {"contracts", "config", "inference", "metrics", "evaluation", "data"},
-    "runs": LOW | {"contracts", "config"},
-    "api": LOW | {"contracts", "config", "evaluation", "runs", "tasks"},
-    "launch": LOW | {"contracts", "config"},  # what a job runs is a command line
-    "training": LOW | {"contracts", "config", "metrics", "evaluation", "runs"},
+    **dict.fromkeys((*GROUND, "nets", "bijections", "contracts"), GROUND),
+    **dict.fromkeys(("losses", "metrics"), GROUND | {"nets"}),
+    "distributions": GROUND | {"bijections"},
+    "inference": GROUND | {"distributions"},
+    "data": GROUND | {"contracts"},
+    "models": GROUND | {"contracts", "nets", "losses", "bijections", "distributions", "inference"},
+    "config": GROUND | {"contracts"},
+    "evaluation": GROUND | {"contracts", "metrics"},
+    "tasks": GROUND | {"contracts", "config", "inference", "metrics", "evaluation", "data"},
+    "runs": GROUND | {"contracts", "config"},
+    "api": GROUND | {"contracts", "config", "evaluation", "runs", "tasks"},
+    "launch": GROUND | {"contracts", "config"},  # what a job runs is a command line
+    "training": GROUND | {"contracts", "config", "metrics", "evaluation", "runs"},
 }
 TORCH_ONLY = GROUND | {"nets", "losses", "bijections", "distributions", "inference", "metrics"}
 

@@ -28,6 +28,10 @@ COMMANDS = {
         "your own pictures through a translation model",
     ),
     "complete": ("lightning_gen.tasks.complete", "fill in the missing part of held-out images"),
+    "compose": (
+        "lightning_gen.tasks.compose",
+        "melodies bar by bar over your chords: MIDI, piano roll, MusicXML, sound",
+    ),
     "compress": ("lightning_gen.tasks.compress", "images -> a small file, lossless, by a model's exact probabilities"),
     "decompress": ("lightning_gen.tasks.decompress", "images from such a file"),
     "pack": (

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch
 from lightning_gen.contracts.module import ImageModule
-from lightning_gen.images import grid
+from lightning_gen.images import as_pictures, grid
 
 __all__ = ["CompletionModule", "GenerativeModule", "NoiseModule", "Place", "SequentialModule"]
 
@@ -42,7 +42,7 @@ class GenerativeModule(ImageModule):
 
     def preview(self, batch: Batch, generator: Generator | None = None) -> Tensor | None:
         """Draw 64 samples as a grid."""
-        return grid(self.sample(64, generator=generator), self.spec.levels)
+        return grid(as_pictures(self.sample(64, generator=generator), self.spec), 256)
 
 
 class NoiseModule(ABC):

@@ -61,7 +61,7 @@ class Bars(MemoryImages):
 
     @property
     def spec(self) -> ImageSpec:
-        return ImageSpec(1, 1, STEPS, SYMBOLS, classes=len(CHORDS))
+        return ImageSpec(1, 1, STEPS, SYMBOLS, classes=len(CHORDS), notation=True)
 
     @property
     def class_names(self) -> tuple[str, ...]:

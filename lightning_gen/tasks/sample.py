@@ -13,7 +13,7 @@ from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLat
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK, sample_block
 from lightning_gen.files import atomic_write, check_target, write_png
-from lightning_gen.images import grid
+from lightning_gen.images import as_pictures, grid
 from lightning_gen.tasks.common.require import require
 from lightning_gen.tasks.common.vectors import (
     check_labels,
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
     levels, folder = module.spec.levels, options.run / "samples"
     if not options.interpolate:
         out = options.out or folder / "sample.png"
-        write_png(out, grid(_images(module, options), levels).numpy())
+        write_png(out, grid(as_pictures(_images(module, options).cpu(), module.spec), 256).numpy())
     elif options.gif:
         out = options.out or folder / "interpolation.gif"
         ways = _ways(module, options)
