@@ -198,7 +198,8 @@ def as_pictures(image: Tensor, spec: ImageSpec, size: tuple[int, int] | None = N
 
     Args:
         image: uint8 (B, C, h, w). A bar of melody is a piano roll of 72x64. A label map has the colours of its palette,
-            one channel is grey, three are colours; any other number is shown by which channel is the largest, in shades of grey.
+            one channel is grey, three are colours; any other number is shown by which channel is the
+            largest, in shades of grey.
         spec: of the image; its height and width may be others.
         size: (H, W) to enlarge or shrink to, by the nearest pixel (None: as it is).
 
