@@ -25,7 +25,7 @@ def test_seeds_are_an_array_of_runs_of_their_own(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--nodes", "0", *FIT], "'0' given: want a whole number, 1 or more"),
+        (["--nodes", "0", *FIT], "'0' given: want a whole number, 1 to"),
         (["--nodes", "1"], "submit got the command '': want -- fit ... at its end"),
         (["--", "sample", "runs/r"], "submit got the command 'sample': want -- fit"),
         (["--", "fit", "-c", "x.yaml"], "submit wants --run.name NAME after fit"),

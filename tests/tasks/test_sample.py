@@ -66,7 +66,7 @@ def test_great_circles_keep_the_length():
     [
         ("gan", ["--label", "3"], "--label 3 given: this GAN is not conditioned on labels"),
         ("cgan", ["--label", "10"], "--label 10 given: want 0 to 9"),
-        ("cgan", ["--label", "-1"], "want a whole number, 0 or more"),
+        ("cgan", ["--label", "-1"], "want a whole number, 0 to"),
         ("vae", ["--truncation", "1"], "--truncation 1 given: VAE does not generate from a Gaussian noise vector"),
         ("gan", ["--truncation", "0"], "'0' given: want a number above 0"),
         ("gan", ["--truncation", "1", "--temperature", "2"], "--temperature 2 and --truncation 1 given: want one"),
