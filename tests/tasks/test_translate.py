@@ -162,6 +162,21 @@ def test_a_stochastic_model_gives_several_outputs(fit, folder, tmp_path, capsys)
     capsys.readouterr()
 
 
+def test_the_inverse_of_a_model_translates_back(fit, tmp_path):
+    sizes = ["--data.init_args.size=16", "--data.init_args.images=16", "--model.init_args.generator.init_args.blocks=1"]
+    run = fit("translation/cyclegan", *TINY, *sizes, "--run.images", "4", "--evaluation.split", "test")
+    picture = _picture(5, 21, 34)
+    picture.save(tmp_path / "a.png")
+    assert _run(run, tmp_path / "a.png", "--out", tmp_path / "back", "--back") == 0
+    made = torch.from_numpy(np.array(Image.open(tmp_path / "back" / "a.png"))).permute(2, 0, 1)
+    model = load(run).model
+    with torch.no_grad():
+        wanted = model.translate_back({"image": torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]})
+    assert torch.equal(made, wanted[0])
+    text = (run / "evaluations.jsonl").read_text()
+    assert all(name in text for name in ('"cycle_l1"', '"cycle_back_jpeg_l1"', '"attribute_accuracy"'))
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
