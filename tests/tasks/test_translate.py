@@ -219,4 +219,9 @@ def test_pictures_of_a_zip_file_are_translated_too(photos, folder, tmp_path):
         for name in ("a.png", "sub/b.bmp"):
             file.write(folder / name, name)
     assert _run(photos, tmp_path / "in.zip", "--out", tmp_path / "out") == 0
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
+        file.write(folder / "a.png", "../escaped.png")
+    assert _run(photos, tmp_path / "evil.zip", "--out", tmp_path / "out2") == 2
+    assert not (tmp_path / "out2").exists()
+    assert not (tmp_path / "escaped.png").exists()
     assert {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png")} == {"a.png", "sub/b.png"}

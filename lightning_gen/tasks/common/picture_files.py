@@ -37,7 +37,7 @@ def plan(pictures: Path, out: Path, outputs: int = 1) -> list[Job]:
 
     Raises:
         UserError: there is no picture; `out` is a file, the folder of the pictures, or inside it; a file is there
-            already; or two pictures would become one file.
+            already; two pictures would become one file; or the name of one leads out of `out`.
     """
     source = _found(pictures)
     if out.exists() and not out.is_dir():
@@ -46,9 +46,18 @@ def plan(pictures: Path, out: Path, outputs: int = 1) -> list[Job]:
     if inside and out.resolve().is_relative_to(inside.resolve()):
         raise UserError(f"--out {out} lies in the folder of the pictures, {inside}: want another folder")
     names = _names(source.names)
+    for name in source.names:
+        _check_inside(name, pictures)
     jobs = [Job(source, i, [out / part for part in _numbered(name, outputs)]) for i, name in enumerate(names)]
     _check_free(jobs)
     return jobs
+
+
+def _check_inside(name: str, pictures: Path) -> None:
+    """Raise where a name, of a zip file of somebody else, leads out of the folder that is written into."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UserError(f"pictures {pictures} hold the name {name}, which leads out of a folder: want it without ..")
 
 
 def _found(pictures: Path) -> Source:
