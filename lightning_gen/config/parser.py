@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 
 from lightning_gen.config.building import Piece, Where, make, plan
 from lightning_gen.config.diagnosis import diagnosis
+from lightning_gen.config.limits import endless_path
 from lightning_gen.config.messages import plain_line
 from lightning_gen.config.reading import SECRET
 from lightning_gen.config.trust import is_open, only_trusted
@@ -244,6 +245,8 @@ def _check_sections(words: list[str], sections: Mapping[str, type]) -> None:
         content = parse_yaml(read_text(file, "config"), f"config {file}")
         if not isinstance(content, dict):
             raise UserError(f"config {file} holds {type(content).__name__}: want sections, such as model and data")
+        if path := endless_path(content):
+            raise UserError(f"config {file}: {path} is longer than any path of a class: want one such as package.Class")
         for name in content.keys() & {"trainer", *sections}:
             if not isinstance(content[name], dict):
                 raise Where(str(name), f"config {file}").wrong(content[name], "its arguments")

@@ -215,6 +215,7 @@ class ShardReader:
             raise UserError(f"shard {path} is damaged: its SHA-256 is not that of the index")
         iterators = _webdataset().tariterators
         try:
+            _check_plain(content)
             files = iterators.tar_file_expander([{"url": path, "stream": io.BytesIO(content)}])
             samples = list(iterators.group_by_keys(files))
         except (tarfile.TarError, ValueError) as error:
@@ -222,6 +223,13 @@ class ShardReader:
         if len(samples) != shard.images:
             raise UserError(f"shard {path} has {len(samples)} images: want {shard.images} as in the index")
         return samples
+
+
+def _check_plain(content: bytes) -> None:
+    """Raise `ValueError` where a tar file is more than it says: compressed, or with members that are mostly holes."""
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        if any(not member.isreg() or member.sparse or member.size > len(content) for member in archive):
+            raise ValueError("members that are no plain files")
 
 
 class _Held:

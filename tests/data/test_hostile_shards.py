@@ -1,5 +1,6 @@
 """Shards of a stranger: whatever index and tar files say, one plain line, and nothing outside the folder is read."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -117,9 +118,24 @@ SHARDS = {
 }
 
 
+def _holes():
+    """A tar file of 2 KB with a member of a terabyte of zeros."""
+    entry, stream = tarfile.TarInfo("0.png"), io.BytesIO()
+    entry.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 40)}
+    entry.size = 1
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(entry, io.BytesIO(b"x"))
+    return stream.getvalue()
+
+
+SHARDS["holes"] = _holes()
+SHARDS["a compressed one"] = gzip.compress(_packed([("0.png", bytes(1 << 22))]))
+
+
 @pytest.mark.parametrize("case", SHARDS)
 def test_a_hostile_shard_is_one_line(case, folder):
-    content, shard = _packed(SHARDS[case]), _index(folder)
+    content, shard = SHARDS[case], _index(folder)
+    content = content if isinstance(content, bytes) else _packed(content)
     (folder / "val-000000.tar").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     shard["splits"]["val"] = [{"file": "val-000000.tar", "images": 1, "bytes": len(content), "sha256": digest}]

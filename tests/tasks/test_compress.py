@@ -17,7 +17,7 @@ from lightning_gen.models.vae import VAE
 from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.condition import Label
 from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
-from lightning_gen.tasks.common.archive import pack, unpack
+from lightning_gen.tasks.common.archive import _read_varint, _varint, pack, unpack
 from lightning_gen.tasks.common.coders import BitsBackCoder, coder_of
 
 
@@ -48,7 +48,7 @@ def test_compression_is_lossless_and_near_the_likelihood(runs, tmp_path, capsys)
 
 @pytest.mark.parametrize("command", ["complete", "compress", "evaluate"])
 def test_data_of_other_images_is_refused_in_one_line(command, runs, tmp_path, capsys):
-    out = [] if command == "evaluate" else ["--out", str(tmp_path / "x")]
+    out = [] if command == "evaluate" else ["--out", str(tmp_path / "x.png")]
     assert main([command, str(runs[0]), "--data", "configs/data/shapes16.yaml", *out]) == 2
     line = capsys.readouterr().err
     assert "data shapes is 3x16x16, 256 levels: Autoregressive of run" in line
@@ -69,6 +69,14 @@ def test_labels_are_coded_beside_the_images():
     assert 0 < len(content) - nats / np.log(2) / 8 < 16 + 8  # a header of 16 bytes, and the end of the last word
 
 
+def _counted(content, count):
+    """A file whose header names another number of images."""
+    at = 7
+    for _ in range(4):
+        _, at = _read_varint(content, at)
+    return content[:at] + _varint(count) + content[_read_varint(content, at)[1] :]
+
+
 def test_wrong_models_and_damaged_files_are_one_line(runs, tmp_path, capsys):
     file, out = tmp_path / "x.lg", tmp_path / "x.npy"
     assert main(["compress", str(runs[0]), "--out", str(file)]) == 0
@@ -80,6 +88,8 @@ def test_wrong_models_and_damaged_files_are_one_line(runs, tmp_path, capsys):
         (0, content[:-40], "file is damaged"),
         (0, content[:9], "file is damaged"),
         (0, b"PNG", "file is not one"),
+        (0, _counted(content, 2**34), "file is damaged"),  # would be decoded without end
+        (0, _counted(content, 9_000_000), "file is damaged"),
     ]
     for run, wrong, words in cases:
         file.write_bytes(wrong)

@@ -18,6 +18,8 @@ from lightning_gen.tasks.common.coders import Coder
 
 __all__ = ["pack", "unpack"]
 
+#: images of a file, more than any machine decodes
+_MOST = 10_000_000
 _MAGIC = b"LG\x01"
 
 
@@ -47,7 +49,7 @@ def unpack(module: ImageModule, coder: Coder, content: bytes) -> Tensor:
         number, at = _read_varint(content, at)
         numbers.append(number)
     spec, count = ImageSpec(numbers[0], numbers[1], numbers[2], numbers[3] + 1), numbers[4]
-    if not spec.fits(module.spec) or len(content) < at + 4:
+    if not spec.fits(module.spec) or len(content) < at + 4 or count > _MOST:
         raise UserError("file is damaged: its header does not fit its model")
     (checksum,), words = struct.unpack("<I", content[at : at + 4]), content[at + 4 :]
     try:

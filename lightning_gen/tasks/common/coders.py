@@ -19,6 +19,8 @@ __all__ = ["BitsBackCoder", "Coder", "RangeCoder", "coder_of"]
 
 #: images coded side by side; part of the format, for the same probabilities need the same batches
 _BLOCK = 64
+#: bits that the last words of a file may hold beyond its length: zeros at its end are not written
+_SLACK = 1 << 13
 #: probabilities are whole multiples of one in this many, 1 at least: rounding differences far below it change nothing
 _STEPS = 2**20
 
@@ -117,10 +119,16 @@ class RangeCoder(Coder):
         decoder = self.streams.queue.RangeDecoder(_words(words))
         if module.condition_keys:
             labels = torch.from_numpy(decoder.decode(self.streams.model.Uniform(module.spec.classes), count)).long()
-        blocks = []
+        blocks, nats, most = [], 0.0, (8 * len(words) + _SLACK) * float(np.log(2.0))
 
         def choose(p: Tensor, place: Place) -> Tensor:
-            return torch.from_numpy(decoder.decode(self.family, _quantised(p))).to(torch.uint8)
+            nonlocal nats
+            q = _quantised(p)
+            level = torch.from_numpy(decoder.decode(self.family, q)).to(torch.uint8)
+            nats += _cost(torch.from_numpy(q), level)
+            if nats > most:  # behind its end the decoder would go on making images without end
+                raise ValueError("more images than words")
+            return level
 
         with _one_thread():
             for start in range(0, count, _BLOCK):
@@ -180,6 +188,8 @@ class BitsBackCoder(Coder):
         stack, images = self.streams.stack.AnsCoder(_words(words)), []
         with _one_thread():
             for number in reversed(range(count)):  # what was written last is on top
+                if stack.is_empty():
+                    raise ValueError("more images than words")
                 code = (stack.decode(self.prior, self.module.latent_dim) - self._turn(number)) % self.bins
                 image = torch.zeros(1, *self.module.spec.shape, dtype=torch.uint8)
                 for c in range(image.shape[1]):
