@@ -26,7 +26,9 @@ OVERLAYS = [p for p in SIZES if "configs/translation" not in p.read_text()]
 #: the segmenter of pix2pix_facades.yaml cannot be given in a YAML yet: `fit` refuses it
 TRANSLATIONS = [p for p in SIZES if p not in OVERLAYS and p.stem != "pix2pix_facades"]
 #: for pictures of any size; the others are for points of a plane
-OF_PICTURES = [p for p in CONFIGS if not any(f"data.{room}" in p.read_text() for room in ("toy", "pairs", "bars"))]
+# Worlds of points, pieces of music and translations have data of their own kind.
+OTHERS = ("toy", "pairs", "bars", "shape_maps", "shape_domains")
+OF_PICTURES = [p for p in CONFIGS if not any(f"data.{room}" in p.read_text() for room in OTHERS)]
 SHARED = Path(os.environ.get("LIGHTNING_GEN_SHARED", "../shared")) / "data"
 QUIET = ["--trainer.accelerator", "cpu"]
 # Their embedded classifier would train for minutes; tests/evaluation/test_protocol.py has the distances.
