@@ -1,11 +1,13 @@
 """The one command, ``lightning-gen``: a table of commands. Heavy imports wait until a command needs them."""
 
 import importlib
+import io
 import sys
 
 from lightning_gen import __version__
 from lightning_gen.config.trust import trusting
 from lightning_gen.errors import UserError
+from lightning_gen.reading import inert
 
 __all__ = ["COMMANDS", "entry", "main"]
 
@@ -69,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         with trusting():
             importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
     except (UserError, OSError) as error:
-        print(f"lightning-gen: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"lightning-gen: {inert(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"lightning-gen: {arguments[0]} interrupted", file=sys.stderr)
@@ -86,7 +88,10 @@ def _help() -> str:
 
 
 def entry() -> None:
-    """The console script."""
+    """The console script. What the terminal has no sign for, such as a name that is no UTF-8, is written out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main())
 
 

@@ -1,6 +1,7 @@
 """Rebuild what a run left behind: the model from its checkpoint alone, the data from the run's config."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from lightning_gen.contracts import ImageData, ImageModule
 from lightning_gen.errors import UserError
 
 __all__ = [
+    "check_stored",
     "checkpoint_path",
     "export_header",
     "load_data",
@@ -144,6 +146,7 @@ def read_checkpoint(path: str | Path, **options: Any) -> dict[str, Any]:
     if not Path(path).is_file():
         raise UserError(f"checkpoint {path} does not exist")
     try:
+        check_stored(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, **options)
         whole = isinstance(checkpoint["state_dict"], dict) and isinstance(checkpoint["hyper_parameters"], dict)
         whole = whole and "_class_path" in checkpoint["hyper_parameters"]
@@ -152,6 +155,14 @@ def read_checkpoint(path: str | Path, **options: Any) -> dict[str, Any]:
     if not whole or not isinstance(checkpoint.get("images_seen"), int):
         raise UserError(f"checkpoint {path} says not how its model is built: want one that lightning-gen fit wrote")
     return checkpoint
+
+
+def check_stored(path: str | Path) -> None:
+    """Raise `ValueError` where a checkpoint is compressed: a small file could fill all memory; `torch.save` compresses
+    none."""
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("a compressed checkpoint")
 
 
 def load_module(path: str | Path, ema: bool = True) -> ImageModule:

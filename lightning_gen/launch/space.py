@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning_gen.errors import UserError
 
-__all__ = ["Parameter", "parameter"]
+__all__ = ["MOST", "Parameter", "parameter"]
 
 #: distribution -> what it wants beside ``distribution``; a missing mu, sigma, a, b or q has the format's default
 _WANTS = {
@@ -23,6 +23,8 @@ _WANTS = {
     **dict.fromkeys(("log_uniform_values", "q_log_uniform_values", "inv_log_uniform_values"), ("min", "max")),
     **dict.fromkeys(("normal", "q_normal", "log_normal", "q_log_normal", "beta", "q_beta"), ()),
 }
+#: values of a parameter that are laid out, and trials of a sweep
+MOST = 100_000
 #: keys of the format whose values are numbers
 _NUMBERS = ("min", "max", "mu", "sigma", "q", "a", "b")
 
@@ -127,7 +129,8 @@ def _choices(name: str, where: str, spec: dict[str, Any]) -> Parameter:
 def _numeric(name: str, kind: str, spec: dict[str, Any]) -> Parameter:
     low, high = spec.get("min", 0), spec.get("max", 0)
     if kind == "int_uniform":
-        return Parameter(name, lambda u: min(low + int(u * (high - low + 1)), high), tuple(range(low, high + 1)))
+        values = tuple(range(low, high + 1)) if high - low < MOST else ()
+        return Parameter(name, lambda u: min(low + int(u * (high - low + 1)), high), values)
     smooth = _inverse(kind.removeprefix("q_"), spec)
     if not kind.startswith("q_"):
         return Parameter(name, smooth)
@@ -137,7 +140,7 @@ def _numeric(name: str, kind: str, spec: dict[str, Any]) -> Parameter:
         value = round(smooth(u) / q) * q
         return value if isinstance(q, int) else round(value, 12)  # 0.30000000000000004 is no value of a step of 0.1
 
-    if kind != "q_uniform":
+    if kind != "q_uniform" or (high - low) / q >= MOST:
         return Parameter(name, at)
     count = math.floor((high - low) / q + 1e-9) + 1
     return Parameter(name, at, tuple(dict.fromkeys(at((i + 1e-9) * q / (high - low)) for i in range(count))))

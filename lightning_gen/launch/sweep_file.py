@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gen.errors import UserError
-from lightning_gen.launch.space import Parameter, parameter
+from lightning_gen.launch.space import MOST, Parameter, parameter
 from lightning_gen.reading import parse_yaml, read_text
 
 __all__ = ["SweepFile", "read_sweep"]
@@ -82,7 +82,7 @@ class SweepFile:
 
 
 def _spelled(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict | list | bool) or value is None else str(value)
+    return json.dumps(value, default=str) if isinstance(value, dict | list | bool) or value is None else str(value)
 
 
 def read_sweep(path: Path, cap: int | None = None, changes: Sequence[str] = ()) -> SweepFile:
@@ -118,6 +118,8 @@ def read_sweep(path: Path, cap: int | None = None, changes: Sequence[str] = ()) 
     endless = [p.name for p in parameters if not p.values]
     if method == "grid" and endless:
         raise UserError(f"{path}: parameters.{endless[0]} has no end: want values, or whole numbers, for a grid")
+    if (cap or (math.prod(len(p.values) for p in parameters) if method == "grid" else 0)) > MOST:
+        raise UserError(f"{path}: parameters or run_cap make too many trials: want at most {MOST:,}")
     if method != "grid" and cap is None:
         raise UserError(f"{path}: run_cap is missing: want a number of trials for method {method}, or --trials N")
     config["parameters"] = entries
@@ -132,7 +134,7 @@ def read_sweep(path: Path, cap: int | None = None, changes: Sequence[str] = ()) 
         str(config.get("program")),
         cap,
         _stopping(path, config),
-        hashlib.sha256(json.dumps([*decides, cap]).encode()).hexdigest()[:16],
+        hashlib.sha256(json.dumps([*decides, cap], default=str).encode()).hexdigest()[:16],
     )
 
 

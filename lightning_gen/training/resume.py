@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lightning_gen.config.loading import check_stored
 from lightning_gen.config.messages import flat
 from lightning_gen.errors import IMAGE_LIMIT, UserError
 from lightning_gen.files import atomic_write, write_text
@@ -75,6 +76,7 @@ def start(folder: Path, config: str, resume: Resume, trainer: Trainer, module: L
 def _state(checkpoint: Path, module: LightningModule) -> dict[str, Any]:
     """The values of a checkpoint, which are found to be of a training of `module`."""
     try:
+        check_stored(checkpoint)
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         _check_entries(state)
     except Exception as error:  # of a file from elsewhere the reader raises whatever it is led to

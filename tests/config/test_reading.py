@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import yaml
 from safetensors.torch import save_file
 
 from lightning_gen.config.cli import main
-from lightning_gen.config.loading import load_data, load_module
+from lightning_gen.config.loading import load_data, load_module, read_checkpoint
 from lightning_gen.config.reading import read_config
 from lightning_gen.errors import UserError
 from lightning_gen.reading import parse_yaml, read_text
@@ -73,6 +74,23 @@ def test_a_header_that_says_nothing_is_one_line(header, tmp_path):
     (tmp_path / "y.safetensors").write_bytes(header.encode())
     with pytest.raises(UserError, match="want one that lightning-gen export wrote"):
         load_module(tmp_path / "y.safetensors")
+
+
+def test_a_compressed_checkpoint_is_refused_before_it_fills_the_memory(tmp_path):
+    content = {"state_dict": {"a": torch.zeros(1 << 16)}, "hyper_parameters": {"_class_path": "x"}, "images_seen": 1}
+    torch.save(content, tmp_path / "stored.ckpt")
+    assert read_checkpoint(tmp_path / "stored.ckpt")["images_seen"] == 1
+    with zipfile.ZipFile(tmp_path / "stored.ckpt") as stored, zipfile.ZipFile(tmp_path / "x.ckpt", "w", 8) as small:
+        for name in stored.namelist():
+            small.writestr(name, stored.read(name))
+    assert torch.load(tmp_path / "x.ckpt", weights_only=True)["images_seen"] == 1  # PyTorch would read it
+    with pytest.raises(UserError, match="cannot be read"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_a_message_holds_nothing_that_a_terminal_obeys(tmp_path, capsys):
+    assert main(["sample", str(tmp_path / "\x1b[2J")]) == 2
+    assert "\x1b" not in capsys.readouterr().err
 
 
 def test_a_run_from_elsewhere_downloads_nothing_outside(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The format of sweeps: every distribution, W&B's own validation, and bad input in one line each."""
 
+import os
 import random
 from pathlib import Path
 
@@ -139,3 +140,32 @@ def test_bad_input_is_one_plain_line(tmp_path, changes, message):
         read_sweep(_write(tmp_path, **changes))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "words"),
+    [
+        ("grid", "x: {min: 0, max: 1000000000000}", "parameters.x has no end"),
+        ("grid", "x: {distribution: q_uniform, min: 0, max: 1e9, q: 1e-6}", "parameters.x has no end"),
+        ("grid", "x: {min: 0, max: 9999}\n  y: {min: 0, max: 9999}", "too many trials"),
+        ("random", "x: {min: 0, max: 1}\nrun_cap: 1000000000000", "too many trials"),
+        ("grid", "x: &a {values: [*a]}", "nested without end"),
+        ("grid", "x: {value: 0x" + "f" * 9000 + "}", "cannot be read"),
+    ],
+)
+def test_a_sweep_file_keeps_no_machine_busy(method, parameters, words, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"method: {method}\nmetric: {{name: eval/fd}}\nparameters:\n  {parameters}\n")
+    with pytest.raises(UserError, match=words):
+        read_sweep(path)
+
+
+def test_a_sweep_file_is_an_ordinary_file_and_may_hold_dates(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(UserError, match="is no ordinary file"):
+        read_sweep(tmp_path / "pipe.yaml")
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "program: a.py\nmethod: grid\nmetric: {name: eval/fd}\nparameters: {x: {value: 2026-01-01}, y: {min: 0, max: 3}}\n"
+    )
+    assert len(read_sweep(path).points(0)) == 4
