@@ -166,6 +166,7 @@ def test_a_sweep_file_is_an_ordinary_file_and_may_hold_dates(tmp_path):
         read_sweep(tmp_path / "pipe.yaml")
     path = tmp_path / "x.yaml"
     path.write_text(
-        "program: a.py\nmethod: grid\nmetric: {name: eval/fd}\nparameters: {x: {value: 2026-01-01}, y: {min: 0, max: 3}}\n"
+        "program: a.py\nmethod: grid\nmetric: {name: eval/fd}\n"
+        "parameters: {x: {value: 2026-01-01}, y: {min: 0, max: 3}}\n"
     )
     assert len(read_sweep(path).points(0)) == 4
