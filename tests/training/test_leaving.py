@@ -14,6 +14,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.files import append_json_line
 from lightning_gen.reading import read_rows
 from lightning_gen.runs.lock import hold
+from lightning_gen.training.checkpoint_io import newest_valid
 
 SMALL = ["--evaluation.samples", "0", "--run.rate_images", "64", "--trainer.accelerator", "cpu"]
 
@@ -92,3 +93,9 @@ def test_a_full_disk_leaves_a_file_of_rows_as_it_was(tmp_path, monkeypatch):
     assert path.read_bytes() == before
     assert not (tmp_path / "new.jsonl").exists()
     assert read_rows(path) == [{"a": 1}]
+
+
+def test_a_checkpoint_of_holes_is_not_hashed(tmp_path):
+    with open(tmp_path / "last.ckpt", "wb") as stream:
+        stream.truncate(1 << 40)
+    assert newest_valid(tmp_path) == (None, [tmp_path / "last.ckpt"])
