@@ -23,8 +23,7 @@ CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not
 #: of translations they are for sets of their own
 SIZES = sorted(Path("configs/pictures").glob("*.yaml"))
 OVERLAYS = [p for p in SIZES if "configs/translation" not in p.read_text()]
-#: the segmenter of pix2pix_facades.yaml cannot be given in a YAML yet: `fit` refuses it
-TRANSLATIONS = [p for p in SIZES if p not in OVERLAYS and p.stem != "pix2pix_facades"]
+TRANSLATIONS = [p for p in SIZES if p not in OVERLAYS]
 #: for pictures of any size; the others are for points of a plane
 # Worlds of points, pieces of music and translations have data of their own kind.
 OTHERS = ("toy", "pairs", "bars", "shape_maps", "shape_domains")

@@ -1,5 +1,7 @@
 """A network that reads label maps off pictures: what an output of labels -> photo must show is what it is asked for."""
 
+from abc import ABC, abstractmethod
+from copy import deepcopy
 from typing import final
 
 import torch
@@ -10,15 +12,43 @@ from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.metrics.extractors import weights_hash
 
-__all__ = ["Segmenter", "fit_segmenter"]
+__all__ = ["Segmenter", "UNetSegmenter", "fit_segmenter"]
 
 #: pixels of the patches and pairs in a batch that it learns from
 _PATCH, _BATCH = 64, 8
 
 
+class Segmenter(nn.Module, ABC):
+    """Signed images (B, C, H, W) -> class scores (B, K, H, W).
+
+    Args:
+        spec: of the images.
+        classes: K, of the label map.
+        steps: batches that it learns from.
+    """
+
+    def __init__(self, spec: ImageSpec, classes: int, steps: int) -> None:
+        super().__init__()
+        check_counts("segmenter", steps=steps)
+        self.spec, self.classes, self.steps = spec, classes, steps
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Signed (B, C, H, W) -> (B, K, H, W)."""
+
+    def segment(self, image: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) -> the likeliest class of each pixel, int64 (B, H, W)."""
+        return self(to_signed(image, self.spec.levels)).argmax(1)
+
+    @property
+    def label(self) -> str:
+        """``segmenter-hash8``: what the names of its numbers end with."""
+        return f"segmenter-{weights_hash(self)}"
+
+
 @final
-class Segmenter(nn.Module):
-    """Signed images (B, C, H, W) -> class scores (B, K, H, W): a small U with two halvings.
+class UNetSegmenter(Segmenter):
+    """A small U with two halvings.
 
     Args:
         spec: of the images.
@@ -28,9 +58,8 @@ class Segmenter(nn.Module):
     """
 
     def __init__(self, spec: ImageSpec, classes: int, width: int = 16, steps: int = 800) -> None:
-        super().__init__()
-        check_counts("segmenter", width=width, steps=steps)
-        self.spec, self.classes, self.steps = spec, classes, steps
+        super().__init__(spec, classes, steps)
+        check_counts("segmenter", width=width)
         self.first = _block(spec.channels, width)
         self.second = _block(width, 2 * width, 2)
         self.third = nn.Sequential(_block(2 * width, 4 * width, 2), _block(4 * width, 4 * width))
@@ -46,15 +75,6 @@ class Segmenter(nn.Module):
         whole = self.up_first(torch.cat([interpolate(low, scale_factor=2.0), first], 1))
         return self.scores(whole)[:, :, :height, :width]
 
-    def segment(self, image: Tensor) -> Tensor:
-        """uint8 (B, C, H, W) -> the likeliest class of each pixel, int64 (B, H, W)."""
-        return self(to_signed(image, self.spec.levels)).argmax(1)
-
-    @property
-    def label(self) -> str:
-        """``segmenter-hash8``: what the names of its numbers end with."""
-        return f"segmenter-{weights_hash(self)}"
-
 
 def _block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU())
@@ -65,7 +85,7 @@ def fit_segmenter(net: Segmenter, image: Tensor, classes: Tensor) -> Segmenter:
     the same data on the same machine, in one thread, with seeds of its own.
 
     Args:
-        net: of which the shape is kept, the weights are not.
+        net: of convolutions and batch norms; its shape is kept, its weights are not.
         image: uint8 (N, C, H, W).
         classes: int64 (N, H, W), 0..K-1.
     """
@@ -74,7 +94,10 @@ def fit_segmenter(net: Segmenter, image: Tensor, classes: Tensor) -> Segmenter:
         torch.set_num_threads(1)
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(0)
-            net = Segmenter(net.spec, net.classes, net.scores.in_channels, net.steps)
+            net = deepcopy(net).train().requires_grad_(True)
+            for module in net.modules():
+                if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+                    module.reset_parameters()
             optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=net.steps)
             for _ in range(net.steps):

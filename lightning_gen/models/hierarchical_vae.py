@@ -6,11 +6,12 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import final
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch
 from lightning_gen.contracts import OptimizerFactory, ReconstructionModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
+from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.losses.evidence import Beta, EvidenceLoss
 from lightning_gen.nets.vae.ladder import Ladder
@@ -35,7 +36,7 @@ class HierarchicalVAE(VariationalModule, ReconstructionModule):
     def __init__(
         self,
         spec: ImageSpec,
-        net: Callable[[ImageSpec, int], Ladder],
+        net: Callable[[ImageSpec, int], nn.Module],
         optimizer: OptimizerFactory,
         likelihood: Callable[[ImageSpec], Likelihood] = Categorical,
         loss: EvidenceLoss | None = None,
@@ -43,7 +44,10 @@ class HierarchicalVAE(VariationalModule, ReconstructionModule):
     ) -> None:
         super().__init__(spec, optimizer, schedule)
         self.loss, self.likelihood = loss or Beta(), likelihood(spec)
-        self.net = net(spec, self.likelihood.parameters_per_pixel)
+        ladder = net(spec, self.likelihood.parameters_per_pixel)
+        if not isinstance(ladder, Ladder):
+            raise UserError(f"model.net is {type(ladder).__name__}: HierarchicalVAE wants a Ladder")
+        self.net = ladder
 
     def terms(self, image: Tensor, condition: Batch | None = None) -> tuple[Tensor, Tensor]:
         raw, kl = self.net(to_signed(image, self.spec.levels))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import final
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch
 from lightning_gen.contracts import AdversarialModule, AdversarialTraining, GenerativeModule, Losses
@@ -13,7 +13,7 @@ from lightning_gen.images import ImageSpec
 from lightning_gen.losses.adversarial import AdversarialLoss
 from lightning_gen.music.notation import chord_vector, legal
 from lightning_gen.nets.music.condition import check_bars, draw_chord, one_hot_bars
-from lightning_gen.nets.music.midinet import BarDiscriminator, BarGenerator, BarOutput, OneHot
+from lightning_gen.nets.music.midinet import BarDiscriminator, BarGenerator, BarOutput, GumbelOneHot
 
 __all__ = ["MidiNet"]
 
@@ -27,15 +27,15 @@ class MidiNet(AdversarialModule, GenerativeModule):
         spec: of the images; bars with chords.
         loss: of both players; the paper smooths the labels of real bars.
         training: how the players learn.
-        generator: called with (latent_dim, output).
-        output: what the generator's raw outputs become (None: one-hot symbols).
+        generator: called with (latent_dim).
+        output: how bars are made of the generator's raw outputs (None: drawn, as one-hot symbols).
         latent_dim: Z, 1 or more.
 
     Raises:
         UserError: the images are no bars.
     """
 
-    generator: BarGenerator
+    generator: nn.Module
     discriminator: BarDiscriminator
     condition_keys = ("label", "previous")
     generator_weights = {"adversarial": 1.0, "features": 0.1, "mean_bar": 0.01}  # noqa: RUF012
@@ -45,7 +45,7 @@ class MidiNet(AdversarialModule, GenerativeModule):
         spec: ImageSpec,
         loss: AdversarialLoss,
         training: AdversarialTraining,
-        generator: Callable[[int, BarOutput], BarGenerator] = BarGenerator,
+        generator: Callable[[int], nn.Module] = BarGenerator,
         output: BarOutput | None = None,
         latent_dim: int = 100,
     ) -> None:
@@ -53,11 +53,13 @@ class MidiNet(AdversarialModule, GenerativeModule):
         check_counts("model", latent_dim=latent_dim)
         super().__init__(spec, training)
         self.loss, self.latent_dim = loss, latent_dim
-        self.generator, self.discriminator = generator(latent_dim, output or OneHot()), BarDiscriminator()
+        self.generator, self.discriminator = generator(latent_dim), BarDiscriminator()
+        self.output = output or GumbelOneHot()
 
     def make_fakes(self, batch: Batch) -> Tensor:
         z = self.noise(len(batch["label"]), self.latent_dim)
-        return self.generator(z, chord_vector(batch["label"]), one_hot_bars(batch["previous"]))
+        raw = self.generator(z, chord_vector(batch["label"]), one_hot_bars(batch["previous"]))
+        return self.output(raw, torch.rand_like(raw))
 
     def discriminator_losses(self, batch: Batch) -> Losses:
         chord = chord_vector(batch["label"])
@@ -85,8 +87,9 @@ class MidiNet(AdversarialModule, GenerativeModule):
         rows = condition if condition is not None else draw_chord(n, generator, self.device)
         z = temperature * self.noise(n, self.latent_dim, generator=generator)
         chord, previous = chord_vector(rows["label"].to(self.device)), rows["previous"].to(self.device)
-        raw = self.generator.raw(z, chord, one_hot_bars(previous))  # (n, 38, 16)
-        return legal(raw.argmax(1).to(torch.uint8))[:, None, None]
+        raw = self.generator(z, chord, one_hot_bars(previous))  # (n, 38, 16)
+        symbols = self.output.symbols(raw, self.uniform(*raw.shape, generator=generator), temperature)
+        return legal(symbols)[:, None, None]
 
 
 def _half_square(x: Tensor) -> Tensor:

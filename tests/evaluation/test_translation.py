@@ -12,14 +12,14 @@ from lightning_gen.data.shape_domains import ShapeDomains
 from lightning_gen.data.shape_maps import ShapeMaps
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.images import ImageSpec, label_map
-from lightning_gen.metrics.segmenter import Segmenter, fit_segmenter
+from lightning_gen.metrics.segmenter import UNetSegmenter, fit_segmenter
 from lightning_gen.runs.read import read_runs
 from lightning_gen.runs.tables import build_tables
 from lightning_gen.tasks.common.trivial_translations import trivial_translations
 
 
 def _segmenter(spec, classes):
-    return Segmenter(spec, classes, width=8, steps=120)
+    return UNetSegmenter(spec, classes, width=8, steps=120)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_segmenter_finds_the_labels_in_real_photos_and_not_in_their_mean(maps)
     )
     identity = found["baseline-target"]["accuracy"]["identity"]
     few = ShapeMaps(16, images=16).splits["train"]
-    nets = [fit_segmenter(Segmenter(maps.spec, 9, 4, 3), few["image"], label_map(few["source"])) for _ in range(2)]
+    nets = [fit_segmenter(UNetSegmenter(maps.spec, 9, 4, 3), few["image"], label_map(few["source"])) for _ in range(2)]
     assert nets[0].label == nets[1].label, "the same weights for the same data"
     assert (identity["images"], identity["split"], len(identity["segmenter"])) == (256, "test", 8)
 
@@ -56,7 +56,7 @@ def test_colours_of_true_pictures_are_right_and_of_others_wrong(maps):
 
 def test_every_trivial_model_scores_its_own_kind_of_numbers(maps, tmp_path):
     text = "data: {class_path: lightning_gen.data.shape_maps.ShapeMaps, init_args: {size: 16, images: 64}}\n"
-    judge = "{class_path: lightning_gen.metrics.segmenter.Segmenter, init_args: {width: 4, steps: 2}}"
+    judge = "{class_path: lightning_gen.metrics.segmenter.UNetSegmenter, init_args: {width: 4, steps: 2}}"
     (tmp_path / "c.yaml").write_text(f"{text}evaluation: {{segmenter: {judge}}}\n")
     assert main(["baselines", str(tmp_path / "c.yaml"), "--root", str(tmp_path / "runs"), "--samples", "64"]) == 0
     rows = {

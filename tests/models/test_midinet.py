@@ -14,7 +14,7 @@ from lightning_gen.losses.adversarial import OneSidedSmoothing
 from lightning_gen.models.midinet import MidiNet
 from lightning_gen.music.notation import chord_vector
 from lightning_gen.nets.music.condition import one_hot_bars
-from lightning_gen.nets.music.midinet import BarGenerator, OneHot, Sigmoid
+from lightning_gen.nets.music.midinet import BarGenerator, GumbelOneHot, OneHot, Sigmoid
 
 SPEC = ToyMelodies(4).spec
 
@@ -46,16 +46,27 @@ def test_losses_are_those_of_the_paper():
 
 def test_one_hot_outputs_have_the_gradient_of_the_softmax():
     raw = torch.randn(2, 38, 16, requires_grad=True)
-    out, weights = OneHot()(raw), torch.randn(2, 38, 16)
+    out, weights = OneHot()(raw, torch.rand(2, 38, 16)), torch.randn(2, 38, 16)
     assert torch.equal(out.detach().round().sum(1), torch.ones(2, 16))
     (found,) = torch.autograd.grad((out * weights).sum(), raw)
     (wanted,) = torch.autograd.grad((raw.softmax(1) * weights).sum(), raw)
     assert torch.allclose(found, wanted)
 
 
+def test_drawn_symbols_have_the_probabilities_of_the_softmax():
+    torch.manual_seed(0)
+    raw = torch.randn(1, 38, 1).expand(20000, 38, 16)
+    drawn = GumbelOneHot().symbols(raw, torch.rand(raw.shape)).long()
+    shares = torch.bincount(drawn.flatten(), minlength=38) / drawn.numel()
+    assert torch.allclose(shares, raw[0, :, 0].softmax(0), atol=0.003)
+    out = GumbelOneHot()(raw[:8], torch.rand(8, 38, 16))
+    assert torch.allclose(out.sum(1), torch.ones(8, 16))
+    assert torch.equal(Sigmoid()(raw[:8], out), raw[:8].sigmoid())
+
+
 @pytest.mark.parametrize(("joins", "seen"), [((2, 4, 8, 16), True), ((16,), True), ((), False)])
 def test_the_bar_before_is_read_where_it_is_joined(joins, seen):
-    generator = BarGenerator(8, Sigmoid(), joins).eval()
+    generator = BarGenerator(8, joins).eval()
     z, chord = torch.randn(4, 8), chord_vector(torch.arange(4))
     one, other = (torch.randn(4, 38, 16, requires_grad=True) for _ in range(2))
     assert torch.equal(generator(z, chord, one), generator(z, chord, other)) != seen

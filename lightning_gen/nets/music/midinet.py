@@ -15,34 +15,59 @@ from torch.nn.functional import leaky_relu, one_hot, relu, sigmoid
 from lightning_gen.music.notation import STEPS, SYMBOLS
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
 
-__all__ = ["BarDiscriminator", "BarGenerator", "BarOutput", "Conditioner", "OneHot", "Sigmoid"]
+__all__ = ["BarDiscriminator", "BarGenerator", "BarOutput", "Conditioner", "GumbelOneHot", "OneHot", "Sigmoid"]
 
 _CHORD = 13
 
 
 class BarOutput(nn.Module, ABC):
-    """Raw outputs (B, 38, 16) -> bars as the discriminator sees them."""
+    """Raw outputs of the generator -> bars as the discriminator sees them, and as symbols."""
 
     @abstractmethod
-    def forward(self, raw: Tensor) -> Tensor:
-        """(B, 38, 16) -> (B, 38, 16)."""
+    def forward(self, raw: Tensor, uniform: Tensor) -> Tensor:
+        """(B, 38, 16), and as many numbers between 0 and 1 -> (B, 38, 16)."""
+
+    def symbols(self, raw: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+        """Choose symbols, uint8 (B, 16): the most likely ones."""
+        return raw.argmax(1).to(torch.uint8)
+
+
+def _one_hot(scores: Tensor) -> Tensor:
+    """The largest of (B, 38, 16) as one-hot, with the gradient of the softmax (straight-through)."""
+    soft = scores.softmax(1)
+    hard = one_hot(scores.argmax(1), SYMBOLS).transpose(1, 2).to(soft.dtype)
+    return hard + soft - soft.detach()
+
+
+def _gumbel(uniform: Tensor) -> Tensor:
+    return -(-uniform.clamp(1e-7, 1 - 1e-7).log()).log()
+
+
+@final
+class GumbelOneHot(BarOutput):
+    """A symbol drawn from the softmax of the raw outputs, as one-hot, with the gradient of a softmax under the same
+    Gumbel noise (Jang et al. 2017, Eq. 2 and Section 2.2)."""
+
+    def forward(self, raw: Tensor, uniform: Tensor) -> Tensor:
+        return _one_hot(raw + _gumbel(uniform))
+
+    def symbols(self, raw: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+        return (raw + temperature * _gumbel(uniform)).argmax(1).to(torch.uint8)
 
 
 @final
 class OneHot(BarOutput):
     """The most likely symbol of each step, with the gradients of the softmax (straight-through, Bengio et al. 2013)."""
 
-    def forward(self, raw: Tensor) -> Tensor:
-        soft = raw.softmax(1)
-        hard = one_hot(raw.argmax(1), SYMBOLS).transpose(1, 2).to(soft.dtype)
-        return hard + soft - soft.detach()
+    def forward(self, raw: Tensor, uniform: Tensor) -> Tensor:
+        return _one_hot(raw)
 
 
 @final
 class Sigmoid(BarOutput):
     """Values between 0 and 1, as in the paper: the discriminator can tell them from real bars by value alone."""
 
-    def forward(self, raw: Tensor) -> Tensor:
+    def forward(self, raw: Tensor, uniform: Tensor) -> Tensor:
         return sigmoid(raw)
 
 
@@ -75,7 +100,6 @@ class BarGenerator(nn.Module):
 
     Args:
         latent_dim: Z, 1 or more.
-        output: what becomes of the raw outputs.
         joins: at which lengths the maps of the bar before are read: all of them is the paper's stable mode, [16] its
             creative one.
         width: channels between the transposed convolutions.
@@ -85,13 +109,12 @@ class BarGenerator(nn.Module):
     def __init__(
         self,
         latent_dim: int,
-        output: BarOutput,
         joins: Sequence[int] = (2, 4, 8, 16),
         width: int = 128,
         hidden: int = 1024,
     ) -> None:
         super().__init__()
-        self.conditioner, self.output, self.joins = Conditioner(), output, tuple(joins)
+        self.conditioner, self.joins = Conditioner(), tuple(joins)
         self.first, self.first_norm = nn.Linear(latent_dim + _CHORD, hidden), nn.BatchNorm1d(hidden)
         self.second, self.second_norm = nn.Linear(hidden + _CHORD, 2 * width), nn.BatchNorm1d(2 * width)
         inputs = [width + _CHORD + (self.conditioner.width if steps in self.joins else 0) for steps in (2, 4, 8, 16)]
@@ -100,11 +123,7 @@ class BarGenerator(nn.Module):
         self.last = nn.Conv1d(inputs[3], SYMBOLS, 1)
 
     def forward(self, z: Tensor, chord: Tensor, previous: Tensor) -> Tensor:
-        """(B, Z), chord vectors (B, 13), one-hot bars (B, 38, 16) -> (B, 38, 16)."""
-        return self.output(self.raw(z, chord, previous))
-
-    def raw(self, z: Tensor, chord: Tensor, previous: Tensor) -> Tensor:
-        """The same before `output`."""
+        """(B, Z), chord vectors (B, 13), one-hot bars (B, 38, 16) -> raw outputs (B, 38, 16)."""
         maps = self.conditioner(previous)
         x = relu(self.first_norm(self.first(torch.cat([z, chord], 1))))
         x = relu(self.second_norm(self.second(torch.cat([x, chord], 1)))).unflatten(1, (-1, 2))  # (B, W, 2)
