@@ -180,6 +180,12 @@ def test_an_existing_run_is_refused_and_kept(tmp_path, capsys):
     [
         (["--run.images", "0"], "run.images is 0: want 1 or more"),
         (["--run.rate_images", "0"], "run.rate_images is 0: want 1 or more"),
+        (["--run.save_every", "-1"], "run.save_every is -1: want a number of images, or 0"),
+        (["--run.health_every", "-5"], "run.health_every is -5: want a number of images, or 0"),
+        (["--run.evaluate_every", str(2**80)], "run.evaluate_every is"),
+        (["--seed_everything", str(2**63)], "seed_everything is 9223372036854775808: want 0 to 4294967295"),
+        (["--seed_everything", "-1"], "seed_everything is -1: want"),
+        (["--evaluation.samples", str(2**31)], "evaluation.samples is 2147483648: want at most 10000000"),
         (["--run.name", "a/b"], "run.name is 'a/b': want the name of one folder"),
         (["--data.init_args.batch_size", "5000"], "batch_size is 5000: want 1 to 1297"),
     ],

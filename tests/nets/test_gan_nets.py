@@ -152,6 +152,18 @@ def test_ramped_and_plain_augmentation():
     assert not torch.equal(DiffAugment([Brightness()])(x), x)
 
 
+@pytest.mark.parametrize("side", [8, 13, 28])
+def test_shifts_of_diffaugment_are_as_large_as_the_authors(side):
+    """The largest is round(side / 8) pixels, both ways (Zhao et al. 2020, their code: int(side * ratio + 0.5))."""
+    torch.manual_seed(0)
+    x = torch.zeros(4000, 1, side, side)
+    x[:, :, side // 2, side // 2] = 1.0
+    moved = Translation()(x).flatten(1).argmax(1)
+    most = int(side * 0.125 + 0.5)
+    for place in (moved // side, moved % side):
+        assert sorted(set((place - side // 2).tolist())) == list(range(-most, most + 1))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
