@@ -140,7 +140,7 @@ def test_failures_and_another_sweep_are_one_plain_line(tmp_path, capsys):
     assert main(["sweep", str(path), "--any-program", "--root", str(tmp_path), "--storage", "mystery://x"]) == 2
     assert "storage is mystery://x" in _line(capsys)
     assert main(["sweep", str(tmp_path / "no.yaml")]) == 2
-    assert "No such file" in _line(capsys)
+    assert "no.yaml does not exist: want a file" in _line(capsys)
 
 
 def _line(capsys):

@@ -113,7 +113,7 @@ def test_the_error_of_lpips_is_its_spread_over_fresh_sets(tmp_path, monkeypatch)
     torch.manual_seed(0)
 
     def measured():
-        image = torch.randint(256, (30, 3, 4, 4), dtype=torch.uint8)
+        image = torch.randint(256, (30, 3, 32, 32), dtype=torch.uint8)
         noise = torch.randn(image.shape) * 80 * torch.rand(30, 1, 1, 1)
         changed = (image + noise).round().clamp(0, 255).to(torch.uint8)
         return learned_similarity(changed, image, 256, str(tmp_path / "weights.pth"))

@@ -54,7 +54,8 @@ def test_one_seed_is_one_tune_and_a_first_bar_matters(runs):
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     first = read_tune(tune(1)).bars[-1]
-    assert not torch.equal(one, compose(module, chords, 2, 0, first=first))
+    module.generator.last.weight.data.mul_(100)  # after one batch the noise of the symbols is louder than the network
+    assert not torch.equal(compose(module, chords, 2, 0), compose(module, chords, 2, 0, first=first))
 
 
 def test_a_first_bar_comes_from_a_file(runs, tmp_path):

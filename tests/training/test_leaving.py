@@ -28,6 +28,8 @@ def words(root, images=320):
 def test_a_signal_ends_a_training_with_its_checkpoint_and_a_word(number, tmp_path, capsys):
     send = f'[{{"class_path": "tests.training.faults.Send", "init_args": {{"number": {int(number)}, "images": 128}}}}]'
     before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        pytest.skip("this signal is ignored here, as for what a shell starts in the background")
     with pytest.raises(SystemExit) as stop:
         main([*words(tmp_path), "--trainer.callbacks", send])
     assert stop.value.code == 128 + number
