@@ -186,6 +186,15 @@ def test_an_existing_run_is_refused_and_kept(tmp_path, capsys):
         (["--seed_everything", str(2**63)], "seed_everything is 9223372036854775808: want 0 to 4294967295"),
         (["--seed_everything", "-1"], "seed_everything is -1: want"),
         (["--evaluation.samples", str(2**31)], "evaluation.samples is 2147483648: want at most 10000000"),
+        (
+            [
+                "-c",
+                "configs/gan/dcgan.yaml",
+                "--model.init_args.training.discriminator_optimizer",
+                "{init_args: {class_path: torch.optim.Adam, init_args: {lr: 0.001}}}",
+            ],
+            "discriminator_optimizer has init_args and no class_path: want both beside each other",
+        ),
         (["--run.name", "a/b"], "run.name is 'a/b': want the name of one folder"),
         (["--data.init_args.batch_size", "5000"], "batch_size is 5000: want 1 to 1297"),
     ],

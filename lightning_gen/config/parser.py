@@ -186,6 +186,7 @@ class CommandLine(LightningCLI):
         with only_trusted():
             self.config = parser.parse_args(words)
         content = yaml.safe_load(parser.dump(self.config, skip_none=False, skip_validation=True))
+        _check_classes(content, "")
         _check_seed(content.get("seed_everything"))
         for name, kind in _kinds(self.sections).items():
             if name in content:
@@ -219,6 +220,15 @@ class CommandLine(LightningCLI):
         for path, reference in references.items():
             _put(content, path, reference)
         return yaml.safe_dump(content, sort_keys=False)
+
+
+def _check_classes(content: Any, name: str) -> None:
+    """Raise for arguments of a class without the class, which the library takes for a dict of them."""
+    if isinstance(content, dict):
+        if "init_args" in content and "class_path" not in content:
+            raise UserError(f"{name} has init_args and no class_path: want both beside each other")
+        for key, value in content.items():
+            _check_classes(value, f"{name}.{key}".lstrip("."))
 
 
 def _try_optimizers(planned: Any) -> None:
