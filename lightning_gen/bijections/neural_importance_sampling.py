@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from lightning_gen.bijections.primitives.univariate import Univariate
-from lightning_gen.errors import UserError
+from lightning_gen.bijections.primitives.univariate import Binned
 
 __all__ = ["PiecewiseLinear"]
 
 
 @final
-class PiecewiseLinear(Univariate):
+class PiecewiseLinear(Binned):
     """The integral of a density of K equal bins on [-bound, bound], the identity outside (Müller et al. 2019, Section
     4.1, Eq. 9 and 10).
 
@@ -28,14 +27,7 @@ class PiecewiseLinear(Univariate):
     """
 
     def __init__(self, bins: int = 16, bound: float = 4.0, smallest: float = 1e-4) -> None:
-        if bins < 2:
-            raise UserError(f"transform.bins is {bins}: want 2 or more")
-        if bound <= 0:
-            raise UserError(f"transform.bound is {bound}: want more than 0")
-        if not 0 < smallest < 1 / bins:
-            raise UserError(f"transform.smallest is {smallest}: want more than 0, less than 1/bins")
-        super().__init__()
-        self.bins, self.bound, self.smallest = bins, bound, smallest
+        super().__init__(bins, bound, smallest)
 
     @property
     def parameters_per_element(self) -> int:
@@ -49,7 +41,7 @@ class PiecewiseLinear(Univariate):
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         mass, left = self._masses(raw)
-        place = (0.5 + x / (2.0 * self.bound)).clamp(0.0, 1.0) * self.bins  # in bins
+        place = self._place(x) * self.bins  # in bins
         index = place.detach().floor().clamp(max=self.bins - 1)
         mass, left = (part.gather(1, index.long()[:, None]).squeeze(1) for part in (mass, left))
         y = self.bound * (2.0 * (left + mass * (place - index)) - 1.0)
@@ -58,7 +50,7 @@ class PiecewiseLinear(Univariate):
 
     def inverse(self, y: Tensor, raw: Tensor) -> Tensor:
         mass, left = self._masses(raw)
-        place = (0.5 + y / (2.0 * self.bound)).clamp(0.0, 1.0)
+        place = self._place(y)
         index = (left.detach()[:, 1:] <= place.detach()[:, None]).sum(1)
         mass, left = (part.gather(1, index[:, None]).squeeze(1) for part in (mass, left))
         x = (index + (place - left) / mass) / self.bins

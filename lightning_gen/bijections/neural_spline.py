@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softmax, softplus
 
-from lightning_gen.bijections.primitives.univariate import Univariate
-from lightning_gen.errors import UserError
+from lightning_gen.bijections.primitives.univariate import Binned
 
 __all__ = ["RationalQuadratic"]
 
 
 @final
-class RationalQuadratic(Univariate):
+class RationalQuadratic(Binned):
     """Monotone rational-quadratic spline on [-bound, bound], the identity outside (Durkan et al. 2019, Section 3.1).
 
     Args:
@@ -27,14 +26,7 @@ class RationalQuadratic(Univariate):
     """
 
     def __init__(self, bins: int = 8, bound: float = 4.0, smallest: float = 1e-3) -> None:
-        if bins < 2:
-            raise UserError(f"transform.bins is {bins}: want 2 or more")
-        if bound <= 0:
-            raise UserError(f"transform.bound is {bound}: want more than 0")
-        if not 0 < smallest < 1 / bins:
-            raise UserError(f"transform.smallest is {smallest}: want more than 0, less than 1/bins")
-        super().__init__()
-        self.bins, self.bound, self.smallest = bins, bound, smallest
+        super().__init__(bins, bound, smallest)
 
     @property
     def parameters_per_element(self) -> int:
@@ -63,10 +55,6 @@ class RationalQuadratic(Univariate):
     def _slope(self, raw: Tensor) -> Tensor:
         """Of a knot; 1 where the raw one is 0."""
         return softplus(raw + math.log(math.expm1(1.0 - self.smallest))) + self.smallest
-
-    def _place(self, value: Tensor) -> Tensor:
-        """[-bound, bound] -> [0, 1], and what is outside to the nearer end."""
-        return (0.5 + value / (2.0 * self.bound)).clamp(0.0, 1.0)
 
     def forward(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         place = self._place(x)

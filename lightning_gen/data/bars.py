@@ -24,10 +24,11 @@ from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
-from lightning_gen.music.midi import Tune, UnusableError, read_tune
+from lightning_gen.music.midi import LARGEST, Tune, UnusableError, read_tune
 from lightning_gen.music.notation import (
     CHORDS,
     HOLD,
+    LOWEST,
     PITCHES,
     REST,
     STEPS,
@@ -41,7 +42,6 @@ __all__ = ["Bars", "MidiFolder", "ToyMelodies"]
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _ENDINGS = (".mid", ".midi")
-_LARGEST = 4 << 20  # bytes of a file
 _SAID: set[str] = set()
 
 
@@ -165,13 +165,13 @@ def _files(root: Path) -> Iterator[tuple[str, bytes]]:
         )
         for path in paths:
             with path.open("rb") as stream:
-                yield path.relative_to(root).as_posix(), stream.read(_LARGEST + 1)
+                yield path.relative_to(root).as_posix(), stream.read(LARGEST + 1)
         return
     try:
         with zipfile.ZipFile(root) as archive:
             for member in sorted(name for name in archive.namelist() if name.lower().endswith(_ENDINGS)):
                 with archive.open(member) as stream:
-                    yield member, stream.read(_LARGEST + 1)
+                    yield member, stream.read(LARGEST + 1)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
         raise UserError(f"data.root is {root}: {error}; want a folder or zip file of MIDI files") from error
 
@@ -268,6 +268,6 @@ def _kind_probabilities(sounding: Tensor) -> Tensor:
 
 def _pitch_probabilities(chord: Tensor) -> Tensor:
     """Triads (B,) -> probabilities of the pitches, float64 (B, 36)."""
-    classes = (torch.arange(PITCHES) + 4) % 12  # the lowest pitch is an E
+    classes = (torch.arange(PITCHES) + LOWEST) % 12
     weights = torch.where(chord_pitches(chord)[:, classes], 6.0, 1.0).double()
     return weights / weights.sum(1, keepdim=True)

@@ -6,6 +6,8 @@ PCA          principal components of the pixels, where there are no labels
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
 
-__all__ = ["PCA", "Classifier", "Extractor", "fit_classifier", "fit_pca", "weights_hash"]
+__all__ = ["PCA", "Classifier", "Extractor", "fit_classifier", "fit_pca", "minimise", "repeatable", "weights_hash"]
 
 
 class Extractor(nn.Module, ABC):
@@ -144,28 +146,46 @@ def fit_classifier(image: Tensor, label: Tensor, spec: ImageSpec, epochs: int = 
         spec: of the images.
         epochs: passes over the images, as far as 2,000 batches go.
     """
-    threads, generator = torch.get_num_threads(), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     steps, batch = min(max(240, epochs * len(image) // 64), 2000), min(64, len(image))
+    with repeatable():
+        net = Classifier(spec)
+
+        def loss() -> Tensor:
+            index = torch.randint(len(image), (batch,), generator=generator)
+            x = to_signed(image[index], spec.levels)
+            strength = 0.6 * torch.rand(batch, 1, 1, 1, generator=generator)
+            logits = net.logits(net.pooled(x + strength * torch.randn(x.shape, generator=generator)))
+            return cross_entropy(logits, label[index], label_smoothing=0.1)
+
+        minimise(net, loss, 5e-3, steps)
+    return net.eval().requires_grad_(False)
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Inside, a small network is built and learns to the same weights on the same machine, in one thread, without
+    touching the global random state."""
+    threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(0)
-            net = Classifier(spec)
-            optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3, weight_decay=1e-2)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps)
-            for _ in range(steps):
-                index = torch.randint(len(image), (batch,), generator=generator)
-                x = to_signed(image[index], spec.levels)
-                strength = 0.6 * torch.rand(batch, 1, 1, 1, generator=generator)
-                logits = net.logits(net.pooled(x + strength * torch.randn(x.shape, generator=generator)))
-                loss = cross_entropy(logits, label[index], label_smoothing=0.1)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
+            yield
     finally:
         torch.set_num_threads(threads)
-    return net.eval().requires_grad_(False)
+
+
+def minimise(net: nn.Module, loss: Callable[[], Tensor], rate: float, steps: int) -> None:
+    """Take AdamW steps under a one-cycle schedule whose largest learning rate is `rate`; `loss` draws its own batch."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    for _ in range(steps):
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        schedule.step()
 
 
 def fit_pca(image: Tensor, spec: ImageSpec, dims: int = 64) -> PCA:

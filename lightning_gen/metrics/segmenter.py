@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, interpolate, pad
 
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec, to_signed
-from lightning_gen.metrics.extractors import weights_hash
+from lightning_gen.metrics.extractors import minimise, repeatable, weights_hash
 
 __all__ = ["Segmenter", "UNetSegmenter", "fit_segmenter"]
 
@@ -89,26 +89,18 @@ def fit_segmenter(net: Segmenter, image: Tensor, classes: Tensor) -> Segmenter:
         image: uint8 (N, C, H, W).
         classes: int64 (N, H, W), 0..K-1.
     """
-    threads, chance = torch.get_num_threads(), Generator().manual_seed(0)
-    try:
-        torch.set_num_threads(1)
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(0)
-            net = deepcopy(net).train().requires_grad_(True)
-            for module in net.modules():
-                if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-                    module.reset_parameters()
-            optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-2)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=net.steps)
-            for _ in range(net.steps):
-                x, target = _patches(image, classes, net.spec, chance)
-                loss = cross_entropy(net(x), target)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-    finally:
-        torch.set_num_threads(threads)
+    chance = Generator().manual_seed(0)
+    with repeatable():
+        net = deepcopy(net).train().requires_grad_(True)
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+                module.reset_parameters()
+
+        def loss() -> Tensor:
+            x, target = _patches(image, classes, net.spec, chance)
+            return cross_entropy(net(x), target)
+
+        minimise(net, loss, 3e-3, net.steps)
     return net.eval().requires_grad_(False)
 
 

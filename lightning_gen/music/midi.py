@@ -14,9 +14,10 @@ from torch import Tensor
 from lightning_gen.errors import UserError
 from lightning_gen.music.notation import STEPS, Note, chord_pitches, notes_of, symbols_of
 
-__all__ = ["Tune", "UnusableError", "midi_bytes", "read_tune"]
+__all__ = ["LARGEST", "Tune", "UnusableError", "midi_bytes", "read_tune"]
 
-_LARGEST = 4 << 20  # bytes of a file
+#: bytes of a file; whoever reads one byte more lets `read_tune` refuse it
+LARGEST = 4 << 20
 _MOST_BARS = 4096
 _TRIADS = [frozenset(row.nonzero().flatten().tolist()) for row in chord_pitches(torch.arange(24))]
 
@@ -69,7 +70,7 @@ def read_tune(content: bytes) -> Tune:
 
 def _parse(content: bytes) -> Any:
     mido = _library()
-    if len(content) > _LARGEST:
+    if len(content) > LARGEST:
         raise UnusableError("larger than 4 MiB")
     try:
         score = mido.MidiFile(file=io.BytesIO(content))

@@ -13,8 +13,8 @@ from lightning_gen.contracts import GenerativeModule
 from lightning_gen.errors import UserError
 from lightning_gen.files import atomic_write, write_figure, write_text
 from lightning_gen.metrics.music import STATISTICS, bar_statistics, chord_tones, repeats
-from lightning_gen.music.midi import UnusableError, midi_bytes, read_tune
-from lightning_gen.music.notation import CHORDS, REST, STEPS, parse_chords
+from lightning_gen.music.midi import LARGEST, UnusableError, midi_bytes, read_tune
+from lightning_gen.music.notation import CHORDS, STEPS, empty_bars, parse_chords
 from lightning_gen.music.scores import draw_score, musicxml, wav_bytes
 from lightning_gen.tasks.common.require import require
 
@@ -69,10 +69,10 @@ def _chords(options: argparse.Namespace) -> list[int]:
 def _first(path: Path | None) -> Tensor:
     """The bar before the first one, uint8 (16,)."""
     if path is None:
-        return torch.full((STEPS,), REST, dtype=torch.uint8)
+        return empty_bars(1).flatten()
     try:
         with path.open("rb") as stream:
-            return read_tune(stream.read((4 << 20) + 1)).bars[-1]
+            return read_tune(stream.read(LARGEST + 1)).bars[-1]
     except UnusableError as reason:
         raise UserError(f"--first is {path}: {reason}; want a melody with chords in 4/4") from reason
     except OSError as error:
@@ -101,7 +101,7 @@ def compose(
         uint8 (count, bars, 16).
     """
     generator = Generator().manual_seed(seed)
-    before = torch.full((STEPS,), REST, dtype=torch.uint8) if first is None else first
+    before = empty_bars(1).flatten() if first is None else first
     bars = [before.expand(count, 1, 1, STEPS)]  # each uint8 (count, 1, 1, 16)
     for chord in chords:
         given: Batch = {"label": torch.full((count,), chord), "previous": bars[-1]}

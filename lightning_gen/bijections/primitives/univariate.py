@@ -6,7 +6,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Additive", "Affine", "Univariate"]
+from lightning_gen.errors import UserError
+
+__all__ = ["Additive", "Affine", "Binned", "Univariate"]
 
 
 class Univariate(nn.Module, ABC):
@@ -24,6 +26,33 @@ class Univariate(nn.Module, ABC):
     @abstractmethod
     def inverse(self, y: Tensor, raw: Tensor) -> Tensor:
         """Undo the map, y -> x."""
+
+
+class Binned(Univariate):
+    """A map of [-bound, bound] onto itself by parts, the identity outside.
+
+    Args:
+        bins: K, 2 or more.
+        bound: half the width of the interval, above 0.
+        smallest: share of a bin of the interval, at least this, above 0 and below 1/bins.
+
+    Raises:
+        UserError: an argument out of range.
+    """
+
+    def __init__(self, bins: int, bound: float, smallest: float) -> None:
+        if bins < 2:
+            raise UserError(f"transform.bins is {bins}: want 2 or more")
+        if bound <= 0:
+            raise UserError(f"transform.bound is {bound}: want more than 0")
+        if not 0 < smallest < 1 / bins:
+            raise UserError(f"transform.smallest is {smallest}: want more than 0, less than 1/bins")
+        super().__init__()
+        self.bins, self.bound, self.smallest = bins, bound, smallest
+
+    def _place(self, value: Tensor) -> Tensor:
+        """[-bound, bound] -> [0, 1], and what is outside to the nearer end."""
+        return (0.5 + value / (2.0 * self.bound)).clamp(0.0, 1.0)
 
 
 @final
