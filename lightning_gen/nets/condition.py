@@ -25,6 +25,7 @@ __all__ = [
     "Source",
     "Unconditional",
     "check_vector_only",
+    "draw_labels",
 ]
 
 
@@ -103,6 +104,11 @@ def check_vector_only(condition: Condition, model: str) -> None:
         raise UserError(f"model.condition {type(condition).__name__} gives {what}: {model} wants a vector alone")
 
 
+def draw_labels(classes: int, n: int, generator: Generator | None) -> Tensor:
+    """Draw n labels with equal probability, int64 (n,), where `generator` lives, the CPU by default."""
+    return torch.randint(classes, (n,), generator=generator, device=generator.device if generator else "cpu")
+
+
 @final
 class Unconditional(Condition):
     """No condition: labels and attributes of the data are not used."""
@@ -144,9 +150,7 @@ class Label(Condition):
         return Conditioning(self.embedding(batch["label"].to(self.embedding.weight.device)))
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
-        device = generator.device if generator is not None else "cpu"
-        label = torch.randint(self.spec.classes, (n,), generator=generator, device=device)
-        return {"label": label.to(self.embedding.weight.device)}
+        return {"label": draw_labels(self.spec.classes, n, generator).to(self.embedding.weight.device)}
 
 
 @final

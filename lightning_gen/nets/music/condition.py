@@ -14,7 +14,7 @@ from lightning_gen.batches import Batch
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.music.notation import CHORDS, STEPS, SYMBOLS, empty_bars
-from lightning_gen.nets.condition import Condition, Conditioning
+from lightning_gen.nets.condition import Condition, Conditioning, draw_labels
 
 __all__ = ["Chord", "ChordAndBar", "check_bars", "draw_chord", "one_hot_bars"]
 
@@ -32,9 +32,8 @@ def one_hot_bars(bars: Tensor) -> Tensor:
 
 def draw_chord(n: int, generator: Generator | None, device: torch.device) -> Batch:
     """Draw triads with equal probability, after a bar of rests."""
-    place = generator.device if generator is not None else "cpu"
-    label = torch.randint(len(CHORDS), (n,), generator=generator, device=place)
-    return {"label": label.to(device), "previous": empty_bars(n).to(device)}
+    label = draw_labels(len(CHORDS), n, generator).to(device)
+    return {"label": label, "previous": empty_bars(n).to(device)}
 
 
 @final
@@ -63,7 +62,7 @@ class Chord(Condition):
         return Conditioning(one_hot(batch["label"].to(self.place.device), len(CHORDS)).to(self.place))
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
-        return {"label": draw_chord(n, generator, self.place.device)["label"]}
+        return {"label": draw_labels(len(CHORDS), n, generator).to(self.place.device)}
 
 
 @final
