@@ -14,6 +14,7 @@ GROUND = {
     "context",
     "precision",
     "distributed",
+    "resampling",
     "schedules",
 }
 BELOW = {

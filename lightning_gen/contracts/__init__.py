@@ -1,6 +1,7 @@
 """The contracts. Batches are dicts; images are uint8 at every door; a capability is a base class, never a probe.
 
     ImageData           a data set: spec, fingerprint, loaders
+    SuperResolutionData     whole pictures beside their small ones
     ImageModule         anything that trains on images: spec, images seen, schedule, which part is averaged
     GenerativeModule    sample
     LikelihoodModule    log_prob in nats of the DISCRETE image; bits/dim; training, written once
@@ -23,7 +24,7 @@ same dict without ``image``.
 
 from lightning_gen.contracts.adversarial import AdversarialModule
 from lightning_gen.contracts.alternation import AdversarialTraining, Losses, Phase, PlayerName
-from lightning_gen.contracts.data import ImageData, Split
+from lightning_gen.contracts.data import ImageData, Split, SuperResolutionData
 from lightning_gen.contracts.generation import CompletionModule, GenerativeModule, NoiseModule, Place, SequentialModule
 from lightning_gen.contracts.latent import BitsBackModule, LatentModule, ReconstructionModule, StochasticLatentModule
 from lightning_gen.contracts.likelihood import Bound, LikelihoodModule, VariationalModule
@@ -55,6 +56,7 @@ __all__ = [
     "StepOutcome",
     "StepRunner",
     "StochasticLatentModule",
+    "SuperResolutionData",
     "TranslationModule",
     "VariationalModule",
 ]

@@ -1,8 +1,8 @@
-"""A data set: its spec, fingerprint, splits and loaders."""
+"""A data set: its spec, fingerprint, splits and loaders; and one of large pictures beside small ones."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_gen.batches import Batch
 from lightning_gen.images import ImageSpec
 
-__all__ = ["ImageData", "Split"]
+__all__ = ["ImageData", "Split", "SuperResolutionData"]
 
 
 Split = Literal["train", "val", "test"]
@@ -86,3 +86,26 @@ class ImageData(LightningDataModule, ABC):
     @abstractmethod
     def batches(self, split: Split, batch_size: int, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         """Yield images `start` to `stop` of `split`, in their fixed order, without augmentation, as CPU batches."""
+
+
+class SuperResolutionData(ImageData):
+    """Large pictures and small ones that are made of them. The rows of a split are crops of one size, made for training
+    and for distances of sets; the pictures have sizes of their own, and numbers of pairs are of whole pictures."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> int:
+        """Pixels of the image per pixel of the source, along each side."""
+
+    @property
+    @abstractmethod
+    def degradation_settings(self) -> dict[str, Any]:
+        """How the small pictures came about, as plain values: numbers of others do not compare."""
+
+    @abstractmethod
+    def pictures(self, split: Split) -> int:
+        """Return the number of whole pictures of `split`."""
+
+    @abstractmethod
+    def picture(self, split: Split, index: int) -> Batch:
+        """Return one picture: ``image``, uint8 (1, C, H, W), and ``source``, uint8 (1, C, H / scale, W / scale)."""

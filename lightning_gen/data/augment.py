@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_gen.batches import send
 from lightning_gen.errors import UserError, check_counts
 
-__all__ = ["Augmentation", "Chain", "Draws", "HorizontalFlip", "RandomShift", "RandomZoom"]
+__all__ = ["Augmentation", "Chain", "Draws", "HorizontalFlip", "QuarterTurns", "RandomShift", "RandomZoom"]
 
 
 @final
@@ -72,6 +72,18 @@ class HorizontalFlip(Augmentation):
     def __call__(self, image: Tensor, draws: Draws) -> Tensor:
         mirrored = send(draws.integers(2).bool(), image.device)
         return torch.where(mirrored[:, None, None, None], image.flip(3), image)
+
+
+@final
+class QuarterTurns(Augmentation):
+    """Turns each square image by 0, 90, 180 or 270 degrees. Wrong where up matters."""
+
+    def __call__(self, image: Tensor, draws: Draws) -> Tensor:
+        if image.shape[2] != image.shape[3]:
+            raise UserError(f"images are {image.shape[2]}x{image.shape[3]}: QuarterTurns wants squares")
+        turns = send(draws.integers(4), image.device)[:, None, None, None]
+        image = torch.where(turns % 2 == 1, image.transpose(2, 3).flip(2), image)
+        return torch.where(turns >= 2, image.flip(2, 3), image)
 
 
 @final

@@ -37,7 +37,19 @@ def _load(config: Path) -> tuple[ImageData | None, str]:
 
 def test_every_set_has_a_config():
     used = {yaml.safe_load(path.read_text())["data"]["class_path"].rpartition(".")[2] for path in CONFIGS}
-    sets = {"Shapes", "Digits", "ToyWorld", "ImageFolder", "ClassFolders", "HubSet", "ShardedImages", "TwoFolders"}
+    sets = {
+        "LargePictures",
+        "SamplePhotos",
+        "DigitPairs",
+        "Shapes",
+        "Digits",
+        "ToyWorld",
+        "ImageFolder",
+        "ClassFolders",
+        "HubSet",
+        "ShardedImages",
+        "TwoFolders",
+    }
     sets |= {
         "TwoClasses",
         "HiddenPairs",
