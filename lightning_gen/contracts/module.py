@@ -140,7 +140,7 @@ class ImageModule(LightningModule, ABC):
 
 
 class PictureLogger(ABC):
-    """A logger that also records pictures."""
+    """A logger that also records pictures, and sound where it can."""
 
     @abstractmethod
     def log_image(self, name: str, path: Path, images_seen: int) -> None:
@@ -148,3 +148,6 @@ class PictureLogger(ABC):
 
         Must not raise where the destination fails.
         """
+
+    def log_sound(self, name: str, path: Path, images_seen: int) -> None:  # noqa: B027
+        """Record the sound at `path`, a WAV file that stays there; a logger without sound leaves it out."""

@@ -20,6 +20,7 @@ from lightning_gen.contracts import (
 from lightning_gen.distributed import rank_and_world
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation.cache import cache_path, cached
+from lightning_gen.evaluation.chains import chain_count, chain_metrics, composed, makes_chains
 from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
 from lightning_gen.evaluation.cycles import cycle_metrics
 from lightning_gen.evaluation.features import embedded_extractor
@@ -109,6 +110,8 @@ class Evaluation:
                 found |= self.distance(
                     lambda block: sample_block(module, block, self.seed), self.samples, data, module.device, step
                 )
+                if makes_chains(module):
+                    found |= chain_metrics(composed(module), data, self.split, self.samples, self.seed, step)
             return found
 
     def _likelihood(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
@@ -161,6 +164,7 @@ class Evaluation:
             counts += [size] * sum(kinds) + [min(self.samples, size)]
         elif isinstance(module, GenerativeModule):
             counts += [self.samples]
+            counts += [chain_count(data, self.split, self.samples)] if makes_chains(module) else []
         return sum(block_count(count) for count in counts)
 
     def distance(

@@ -15,7 +15,7 @@ from lightning_gen.metrics.distances import SetDistance, Value
 from lightning_gen.metrics.extractors import Extractor
 from lightning_gen.music.notation import HOLD, LOWEST, PITCHES, STEPS, SYMBOLS, chord_pitches
 
-__all__ = ["STATISTICS", "BarStatistics", "HistogramOverlap", "bar_statistics", "chord_tones", "repeats"]
+__all__ = ["STATISTICS", "BarStatistics", "HistogramOverlap", "bar_statistics", "chord_tones", "overlaps", "repeats"]
 
 #: name -> largest value; the smallest is 0
 STATISTICS = {
@@ -29,6 +29,8 @@ STATISTICS = {
     "length": 16.0,  # mean length of a note, sixteenths
     "rests": 16.0,  # sixteenths of silence
 }
+#: of each histogram
+BINS = 20
 _MAJOR = (0, 2, 4, 5, 7, 9, 11)
 
 
@@ -152,8 +154,6 @@ class HistogramOverlap(SetDistance):
         UserError: it is another one.
     """
 
-    bins = 20
-
     def __init__(self, extractor: Extractor) -> None:
         if not isinstance(extractor, BarStatistics):
             raise UserError(f"evaluation.extractor is {type(extractor).__name__}: HistogramOverlap wants BarStatistics")
@@ -161,20 +161,26 @@ class HistogramOverlap(SetDistance):
 
     @property
     def settings(self) -> dict[str, int]:
-        return {"bins": self.bins}
+        return {"bins": BINS}
 
     def reference(self, real: Tensor) -> dict[str, Tensor]:
-        return {"shares": self._shares(real)}
+        return {"shares": _shares(real)}
 
     def compare(self, reference: dict[str, Tensor], generated: Tensor) -> list[Value]:
-        overlap = torch.minimum(reference["shares"].to(generated.device), self._shares(generated)).sum(1)
+        overlap = torch.minimum(reference["shares"].to(generated.device), _shares(generated)).sum(1)
         values = zip(STATISTICS, overlap.tolist(), strict=True)
         return [Value(f"overlap_{name}", value, None, "higher") for name, value in values]
 
-    def _shares(self, features: Tensor) -> Tensor:
-        """(N, 9) -> share of the bars in each bin, (9, 20)."""
-        largest = torch.tensor(list(STATISTICS.values()), device=features.device)
-        place = (features / largest * self.bins).long().clamp(0, self.bins - 1)  # (N, 9)
-        counts = torch.zeros(features.shape[1], self.bins, device=features.device, dtype=torch.float64)
-        counts.scatter_add_(1, place.T, torch.ones_like(place.T, dtype=torch.float64))
-        return counts / len(features)
+
+def overlaps(real: Tensor, generated: Tensor) -> Tensor:
+    """Overlap of the histograms of each statistic, (N, 9) and (M, 9) as of `bar_statistics` -> float64 (9,), 0 to 1."""
+    return torch.minimum(_shares(real), _shares(generated)).sum(1)
+
+
+def _shares(features: Tensor) -> Tensor:
+    """(N, 9) -> share of the bars in each bin, (9, 20)."""
+    largest = torch.tensor(list(STATISTICS.values()), device=features.device)
+    place = (features / largest * BINS).long().clamp(0, BINS - 1)  # (N, 9)
+    counts = torch.zeros(features.shape[1], BINS, device=features.device, dtype=torch.float64)
+    counts.scatter_add_(1, place.T, torch.ones_like(place.T, dtype=torch.float64))
+    return counts / len(features)

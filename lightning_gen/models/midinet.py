@@ -21,7 +21,8 @@ __all__ = ["MidiNet"]
 @final
 class MidiNet(AdversarialModule, GenerativeModule):
     """The generator minimises -log D(G(z)) + 0.1 |E f(x) - E f(G(z))|^2 / 2 + 0.01 |E x - E G(z)|^2 / 2, f the first
-    layer of the discriminator (Yang et al. 2017, Eq. 2), twice for each step of the discriminator.
+    layer of the discriminator (Yang et al. 2017, Eq. 2), twice for each step of the discriminator. Where there are
+    several processes each matches the means of its own bars.
 
     Args:
         spec: of the images; bars with chords.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_gen.errors import UserError
-from lightning_gen.music.notation import STEPS, Note, chord_pitches, notes_of, symbols_of
+from lightning_gen.music.notation import STEPS, Note, chord_notes, chord_pitches, notes_of, symbols_of
 
 __all__ = ["LARGEST", "Tune", "UnusableError", "midi_bytes", "read_tune"]
 
@@ -201,21 +201,15 @@ def midi_bytes(symbols: Tensor, chords: Sequence[int], tempo: int = 120) -> byte
     head = mido.MidiTrack(
         [mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo)), mido.MetaMessage("time_signature", numerator=4)]
     )
-    melody = [(note.pitch, note.start, note.end) for note in notes_of(symbols)]
-    harmony = [
-        (48 + (root + step) % 12, STEPS * i, STEPS * (i + 1))
-        for i, (root, minor) in enumerate((chord % 12, chord >= 12) for chord in chords)
-        for step in (0, 3 if minor else 4, 7)
-    ]
     score.tracks.append(head)
-    for name, notes, velocity in (("melody", melody, 90), ("chords", harmony, 55)):
+    for name, notes, velocity in (("melody", notes_of(symbols), 90), ("chords", chord_notes(chords), 55)):
         score.tracks.append(_track(mido, name, notes, velocity, ticks // 4))
     stream = io.BytesIO()
     score.save(file=stream)
     return stream.getvalue()
 
 
-def _track(mido: Any, name: str, notes: Sequence[tuple[int, int, int]], velocity: int, step: int) -> Any:
+def _track(mido: Any, name: str, notes: Sequence[Note], velocity: int, step: int) -> Any:
     events = [(start, 1, pitch) for pitch, start, _ in notes] + [(end, 0, pitch) for pitch, _, end in notes]
     track, now = mido.MidiTrack([mido.MetaMessage("track_name", name=name)]), 0
     for place, on, pitch in sorted(events):

@@ -23,10 +23,12 @@ __all__ = [
     "STEPS",
     "SYMBOLS",
     "Note",
+    "chord_notes",
     "chord_pitches",
     "chord_vector",
     "empty_bars",
     "legal",
+    "moved_chords",
     "notes_of",
     "parse_chords",
     "symbols_of",
@@ -107,8 +109,13 @@ def transposed(symbols: Tensor, chord: Tensor, semitones: int) -> tuple[Tensor, 
     pitch = symbols.long() + semitones
     pitch = torch.where(pitch < 0, pitch + 12, torch.where(pitch >= PITCHES, pitch - 12, pitch))
     moved = torch.where(symbols < PITCHES, pitch, symbols.long()).to(torch.uint8)
+    return moved, moved_chords(chord, semitones)
+
+
+def moved_chords(chord: Tensor, semitones: int) -> Tensor:
+    """Move classes of triads, int64 of any shape, by `semitones`."""
     minor = chord.div(12, rounding_mode="floor") * 12
-    return moved, minor + (chord + semitones) % 12
+    return minor + (chord + semitones) % 12
 
 
 def chord_pitches(chord: Tensor) -> Tensor:
@@ -116,6 +123,12 @@ def chord_pitches(chord: Tensor) -> Tensor:
     root, minor = chord % 12, chord >= 12
     members = torch.stack([root, root + torch.where(minor, 3, 4), root + 7], 1) % 12
     return torch.zeros(len(chord), 12, dtype=torch.bool, device=chord.device).scatter(1, members, True)
+
+
+def chord_notes(chords: Sequence[int]) -> list[Note]:
+    """The accompaniment of bars with these triads: their three notes from C3 on, a bar long each."""
+    members = [(chord % 12 + step) % 12 for chord in chords for step in (0, 3 if chord >= 12 else 4, 7)]
+    return [Note(48 + member, STEPS * (i // 3), STEPS * (i // 3 + 1)) for i, member in enumerate(members)]
 
 
 def chord_vector(chord: Tensor) -> Tensor:

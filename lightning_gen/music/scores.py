@@ -1,18 +1,14 @@
-"""A melody with its chords for people: as a picture, as MusicXML, as sound."""
+"""A melody with its chords for people: as a picture, as MusicXML."""
 
-import io
-import wave
 from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-import numpy as np
 from torch import Tensor
 
-from lightning_gen.errors import UserError
 from lightning_gen.music.notation import CHORDS, LOWEST, PITCHES, STEPS, Note, notes_of
 
-__all__ = ["draw_score", "musicxml", "wav_bytes"]
+__all__ = ["draw_score", "musicxml"]
 
 #: length in sixteenths -> MusicXML's name of the note and its dots
 _LENGTHS = {
@@ -108,29 +104,3 @@ def _symbol(pitch: int | None, length: int, stop: bool, start: bool) -> str:
         what = f"<pitch><step>{_STEPS[pitch % 12]}</step>{alter}<octave>{pitch // 12 - 1}</octave></pitch>"
         ties = ('<tie type="stop"/>' if stop else "") + ('<tie type="start"/>' if start else "")
     return f"<note>{what}<duration>{length}</duration>{ties}<voice>1</voice><type>{name}</type>{'<dot/>' * dots}</note>"
-
-
-def wav_bytes(midi: bytes, rate: int = 22050) -> bytes:
-    """Render a MIDI file as sine waves: mono WAV of 16 bits.
-
-    Args:
-        midi: content of the file.
-        rate: samples per second.
-
-    Raises:
-        UserError: pretty_midi is not installed.
-    """
-    try:
-        import pretty_midi
-    except ImportError as error:
-        what = "--wav needs pretty_midi, which is not installed"
-        raise UserError(f"{what}: want pip install 'lightning-gen[music]'") from error
-    sound = pretty_midi.PrettyMIDI(io.BytesIO(midi)).synthesize(fs=rate)
-    loud = 0.8 * sound / max(1e-9, float(np.abs(sound).max(initial=0.0)))
-    stream = io.BytesIO()
-    with wave.open(stream, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((loud * 32767).astype("<i2").tobytes())
-    return stream.getvalue()

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from lightning_gen.errors import UserError
-from lightning_gen.runs.pictures import read_picture
+from lightning_gen.runs.pictures import read_picture, read_sound
 from lightning_gen.runs.read import RunRecord, read_runs
 from lightning_gen.runs.reasons import reasons
 from lightning_gen.runs.report import differences, facts
@@ -148,6 +148,8 @@ def _samples(runs: list[RunRecord]) -> None:
             if grids:
                 about = "baseline" if run.baseline else f"{grids[-1].images_seen:,} images seen"
                 _image(run, grids[-1].path, f"{run.label}, {about}")
+                if sound := read_sound(run, grids[-1].path.with_suffix(".wav")):
+                    st.audio(sound, format="audio/wav")
     copies = [run for run in runs if (run.folder / "neighbours.png").is_file()]
     if copies:
         st.subheader("Nearest training images")

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lightning_gen.files import write_text
 from lightning_gen.runs.charts import HEIGHT, WIDTH, Chart, build_charts
-from lightning_gen.runs.pictures import read_picture
+from lightning_gen.runs.pictures import read_picture, read_sound
 from lightning_gen.runs.read import Grid, RunRecord, read_neighbours
 from lightning_gen.runs.reasons import reasons
 from lightning_gen.runs.seeds import over_seeds
@@ -41,11 +41,12 @@ class Picture(NamedTuple):
 
 
 class Gallery(NamedTuple):
-    """The pictures of one run: the newest, and earlier ones in order."""
+    """The pictures of one run: the newest, with its sound as a data URI where it has one, and earlier ones in order."""
 
     run: RunRecord
     newest: Picture
     earlier: list[Picture]
+    sound: str | None
 
 
 class Place(NamedTuple):
@@ -196,7 +197,9 @@ def _gallery(run: RunRecord) -> Gallery | None:
         return None
     step = max(1.0, (last - 1) / max(1, _EARLIER - 1))
     chosen = sorted({round(i * step) for i in range(_EARLIER)} & set(range(last)))
-    return Gallery(run, newest, [found for i in chosen if (found := _picture(run, grids[i], _SMALL))])
+    earlier = [found for i in chosen if (found := _picture(run, grids[i], _SMALL))]
+    sound = read_sound(run, grids[last].path.with_suffix(".wav"))
+    return Gallery(run, newest, earlier, _uri("audio/wav", sound) if sound else None)
 
 
 def _neighbours(run: RunRecord) -> tuple[RunRecord, Picture, dict[str, Any]] | None:
@@ -211,5 +214,8 @@ def _picture(run: RunRecord, grid: Grid, side: int) -> Picture | None:
         return None
     stream = io.BytesIO()
     shown.save(stream, format="PNG", optimize=True)
-    uri = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
-    return Picture(grid.images_seen, uri, *shown.size)
+    return Picture(grid.images_seen, _uri("image/png", stream.getvalue()), *shown.size)
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -101,6 +101,15 @@ class WandbMirror(Logger, PictureLogger):
         self._try(log)
 
     @rank_zero_only
+    def log_sound(self, name: str, path: Path, images_seen: int) -> None:
+        def log(run: Any) -> None:
+            import wandb
+
+            run.log({name: wandb.Audio(str(path), caption=f"{images_seen:,} images seen"), "images_seen": images_seen})
+
+        self._try(log)
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
         if self.run is not None:
             if self.checkpoints:

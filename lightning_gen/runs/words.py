@@ -25,6 +25,7 @@ _IDENTITY = (
     (("extractor", "weights"), "features of {} (weights {})"),
     (("resize",), "resize {}"),
     (("dtype",), "in {}"),
+    (("chains", "bars"), "{} chains of {} bars"),
     (("k",), "{} nearest neighbours"),
     (("subsets", "size"), "{} subsets of {}"),
 )

@@ -3,6 +3,7 @@
 bits/dim     the histogram of each pixel's levels; the set as one PNG; the set as one LZMA stream
 translation  the source itself, the mean target, the nearest training pair; the true target, where something is read off
              the outputs (the best a model can hope for)
+melodies     the real bars one after the other
 distances    other real images (the best a model can hope for); ten real images over and over (a collapsed model);
              uniform noise
 
@@ -27,6 +28,7 @@ from lightning_gen.config.arguments import Arguments, natural
 from lightning_gen.config.loading import load_data, load_section
 from lightning_gen.contracts import ImageData, Split
 from lightning_gen.errors import UserError
+from lightning_gen.evaluation.chains import chain_metrics
 from lightning_gen.evaluation.collection import BLOCK
 from lightning_gen.evaluation.likelihood import likelihood_metric
 from lightning_gen.evaluation.protocol import Evaluation
@@ -58,6 +60,9 @@ def main(arguments: list[str]) -> None:
         _record(options.root, name, data, options.split, partial(_likelihood, bits, data, options.split))
     for name, images in _sets(data.spec, train, evaluation):
         _record(options.root, name, data, options.split, partial(_distance, evaluation, images, data), images)
+    if data.spec.notation and evaluation.samples:
+        measure = partial(chain_metrics, None, data, evaluation.split, evaluation.samples, evaluation.seed)
+        _record(options.root, "baseline-chains", data, options.split, measure)
 
 
 def _translations(root: Path, data: ImageData, evaluation: Evaluation) -> None:

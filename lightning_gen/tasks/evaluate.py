@@ -80,12 +80,17 @@ def _show(run: Path, row: dict[str, Any]) -> None:
         table.add_column(column, justify="right" if column in ("value", "± error") else "left")
     for name, metric in row["metrics"].items():
         value, error, identity = metric["value"], metric["error"], metric["identity"]
-        drawn = f"{identity['samples']:,} samples" if "samples" in identity else "picture by picture"
-        kind = identity.get("bound") or drawn
+        kind = identity.get("bound") or _drawn(identity)
         lost = f", {metric['not_finite']} not finite" if "not_finite" in metric else ""
         shown = "not finite" if value is None else f"{value:.4f}"
         table.add_row(name, shown, "" if error is None else f"{error:.4f}", kind + lost)
     Console().print(table)
+
+
+def _drawn(identity: dict[str, Any]) -> str:
+    if "chains" in identity:
+        return f"{identity['chains']:,} chains of {identity['bars']} bars"
+    return f"{identity['samples']:,} samples" if "samples" in identity else "picture by picture"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import wave
 from html.parser import HTMLParser
 
 import numpy as np
@@ -166,3 +167,18 @@ def test_nearest_training_images_and_means_over_seeds_are_on_the_page(make_run, 
     assert "ratio 0.500" in page
     assert "3 exact copies among 256 samples" in page
     assert "2.050 ± 0.050" in page
+
+
+def test_a_melody_beside_the_newest_grid_can_be_played_and_a_damaged_one_is_said(make_run, tmp_path):
+    for name in ("good", "damaged"):
+        path = make_run(name, [evaluation(bits(2.0))]) / "samples" / "0000006000.wav"
+        with wave.open(str(path), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(bytes(1600))
+    path.write_bytes(path.read_bytes()[:30])
+    assert main(["compare", str(tmp_path), "--html", str(tmp_path / "report.html")]) == 0
+    page = Page((tmp_path / "report.html").read_text())
+    [player] = [attributes for tag, attributes in page.elements if tag == "audio"]
+    good = tmp_path / "runs" / "good" / "samples" / "0000006000.wav"
+    assert player["src"] == f"data:audio/wav;base64,{base64.b64encode(good.read_bytes()).decode()}"
+    assert "cannot be decoded: want a whole WAV file" in (tmp_path / "report.html").read_text()

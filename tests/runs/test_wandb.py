@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import wave
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,6 +58,10 @@ def test_an_offline_run_holds_everything_and_goes_on_under_its_id(make_run):
     (folder / "checkpoints" / "last.ckpt").write_bytes(b"weights")
     mirror = mirror_of(folder, tags=["first"], checkpoints=True)
     mirror.log_image("samples", folder / "samples" / "0000003000.png", 3000)
+    with wave.open(str(folder / "samples" / "0000003000.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1600))
+    mirror.log_sound("melody", folder / "samples" / "0000003000.wav", 3000)
     train(mirror, [3.0, float("nan"), 2.0, 2.5])
     found = records(folder)
 
@@ -77,6 +82,7 @@ def test_an_offline_run_holds_everything_and_goes_on_under_its_id(make_run):
     [picture] = [row for row in rows if "samples.path" in row]
     assert (picture["images_seen"], picture["samples.caption"]) == (3000, "3,000 images seen")
     assert list(folder.glob("wandb/offline-run-*/files/media/images/samples_*.png"))
+    assert list(folder.glob("wandb/offline-run-*/files/media/audio/melody_*.wav"))
     [artifact] = found["artifact"]
     [content] = artifact["manifest"]["contents"]
     assert (content["path"], Path(content["local_path"])) == ("last.ckpt", folder / "checkpoints" / "last.ckpt")

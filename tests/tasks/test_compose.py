@@ -1,6 +1,9 @@
 """Melodies over chords: files that read back, one seed one tune, mistakes in one line with nothing written."""
 
+import base64
+import re
 import wave
+from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,12 +11,12 @@ import pytest
 import torch
 
 pytest.importorskip("mido")
-pytest.importorskip("pretty_midi")
 
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_module
 from lightning_gen.music.midi import read_tune
 from lightning_gen.music.notation import parse_chords
+from lightning_gen.music.sound import sine_wav
 from lightning_gen.tasks.compose import compose
 from tests.music.tunes import midi, triad, tune
 
@@ -72,6 +75,13 @@ def test_a_first_bar_comes_from_a_file(runs, tmp_path):
         (["--chords", " "], "--chords is ' ': want names such as D"),
         (["--chords", "D", "--bars", "0"], "'0' given: want a whole number"),
         (["--chords", "D", "--tempo", "5"], "--tempo is 5: want 20 to 400"),
+        ([], "--chords is missing"),
+        (["--like", "FILE"], "meter 7/8; want a melody with chords in 4/4"),
+        (["--like", "TUNE", "--bars", "99"], "--like has 1 usable bars"),
+        (["--chords", "D", "--beside", "RUN"], "--beside given without --page"),
+        (["--chords", "D", "--page", "page.txt"], "want a name that ends in .html"),
+        (["--chords", "D", "--count", "99", "--bars", "9", "--page", "p.html"], "a page wants 512 bars at most"),
+        (["--chords", "D", "--soundfont", "none.sf2"], "--soundfont"),
         (["--chords", "D", "--first", "none.mid"], "--first is none.mid, which cannot be read"),
         (["--chords", "D", "--first", "FILE"], "meter 7/8; want a melody with chords in 4/4"),
     ],
@@ -80,7 +90,9 @@ def test_mistakes_are_one_line_and_nothing_is_written(words, said, runs, tmp_pat
     (tmp_path / "odd").mkdir()
     odd = tmp_path / "odd" / "odd.mid"
     odd.write_bytes(midi([(60, 0, 4)], triad(48, 0, 4), meter=(7, 8)))
-    words = [str(odd) if word == "FILE" else word for word in words]
+    (tmp_path / "odd" / "tune.mid").write_bytes(tune(1))
+    places = {"FILE": str(odd), "TUNE": str(tmp_path / "odd" / "tune.mid"), "RUN": str(runs["midinet"])}
+    words = [places.get(word, word) for word in words]
     assert main(["compose", str(runs["markov"]), *words, "--out", str(tmp_path / "tune")]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -95,3 +107,46 @@ def test_a_run_of_images_is_refused(tmp_path, capsys):
     assert main(["compose", str(tmp_path / "x"), "--chords", "D"]) == 2
     assert "compose wants one of melodies" in capsys.readouterr().err
     assert not list(Path(tmp_path / "x").rglob("*.mid"))
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_a_page_plays_the_real_tune_and_every_run(runs, tmp_path):
+    (tmp_path / "<b>.mid").write_bytes(tune(1))
+    page = tmp_path / "page.html"
+    words = ["--like", str(tmp_path / "<b>.mid"), "--beside", str(runs["markov"]), "--page", str(page), "--seed", "3"]
+    assert main(["compose", str(runs["midinet"]), *words, "--count", "2", "--out", str(tmp_path / "t")]) == 0
+    found = Page(page.read_text())
+    real = read_tune(tune(1))
+    chords, bars = real.chords.tolist(), real.bars
+    for tag in ("audio", "img", "h2"):
+        assert len(found.all(tag)) == 1 + 2 + 2  # the name of the tune is no markup
+    sounds = [base64.b64decode(audio["src"].partition("base64,")[2]) for audio in found.all("audio")]
+    assert sounds[0] == sine_wav(bars, chords)
+    [first] = compose(load_module(runs["markov"] / "checkpoints" / "last.ckpt"), chords, 2, 3)[:1]
+    assert sounds[3] == sine_wav(first, chords)
+    scores = [base64.b64decode(link["href"].partition("base64,")[2]) for link in found.all("a")]
+    assert torch.equal(read_tune(scores[0]).bars, bars)
+    assert "//" not in re.sub('base64,[^"]*', "", page.read_text())
+
+
+def test_a_training_leaves_a_melody_beside_its_grid(runs):
+    grids = sorted((runs["midinet"] / "samples").glob("*.png"))
+    with wave.open(str(grids[-1].with_suffix(".wav"))) as sound:
+        assert sound.getnframes() / sound.getframerate() == pytest.approx(16, abs=0.2)

@@ -44,6 +44,7 @@ FAMILIES = [
     "gan/cgan",
     "flow/realnvp",
     "vae/vqvae",
+    "music/midinet",
     *(
         pytest.param(name, marks=pytest.mark.exhaustive)
         for name in ("gan/dcgan", "vae/ladder_vae", "autoregressive/pixelcnn")

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_gen.batches import to_device
-from lightning_gen.contracts import ImageData, ImageModule, PictureLogger
-from lightning_gen.files import write_png
+from lightning_gen.batches import Batch, to_device
+from lightning_gen.contracts import GenerativeModule, ImageData, ImageModule, PictureLogger
+from lightning_gen.evaluation.chains import LENGTH, draw_chain, makes_chains
+from lightning_gen.files import atomic_write, write_png
+from lightning_gen.music.sound import sine_wav
 from lightning_gen.training.callbacks.speed import Speed
 from lightning_gen.training.ema import ema_weights
 from lightning_gen.training.interval import ImageInterval
@@ -16,6 +18,9 @@ from lightning_gen.training.metrics import log_metrics, monitor_metrics
 from lightning_gen.training.observer import Observer
 
 __all__ = ["ImageBudget", "LossLogging", "SampleGrids"]
+
+#: samples per second of the melodies of a training: a third of a megabyte each
+_RATE = 11025
 
 
 class ImageBudget(Callback):
@@ -76,7 +81,7 @@ class LossLogging(Callback):
 class SampleGrids(Observer):
     """Write a picture of what the model makes into samples/ every so many images and at the end.
 
-    It is `ImageModule.preview` with a fixed seed.
+    It is `ImageModule.preview` with a fixed seed. A model of bars writes a melody beside it, as WAV.
 
     Args:
         folder: of the run.
@@ -113,6 +118,7 @@ class SampleGrids(Observer):
             data: ImageData = trainer.datamodule  # type: ignore[attr-defined]
             batch = to_device(next(data.batches("val", self.count, 0, self.count)), module.device)
             picture = module.preview(batch, torch.Generator().manual_seed(self.seed))
+            self._play(trainer, module, batch)
         if picture is None:
             return
         path = self.folder / "samples" / f"{module.images_seen:010d}.png"
@@ -120,6 +126,19 @@ class SampleGrids(Observer):
         for logger in trainer.loggers:
             if isinstance(logger, PictureLogger):
                 logger.log_image("samples", path, module.images_seen)
+
+    def _play(self, trainer: Trainer, module: ImageModule, batch: Batch) -> None:
+        """Write a melody over the chords of the first eight bars, where the images are bars; see `draw_chain`."""
+        if not (isinstance(module, GenerativeModule) and makes_chains(module)):
+            return
+        chords, before = batch["label"][None, :LENGTH].cpu(), batch["previous"][:1].cpu()
+        melody = draw_chain(module, chords, before, torch.Generator().manual_seed(self.seed))[0]
+        path = self.folder / "samples" / f"{module.images_seen:010d}.wav"
+        with atomic_write(path) as stream:
+            stream.write(sine_wav(melody, chords[0].tolist(), rate=_RATE))
+        for logger in trainer.loggers:
+            if isinstance(logger, PictureLogger):
+                logger.log_sound("melody", path, module.images_seen)
 
     def state_dict(self) -> dict[str, Any]:
         return {"interval": self.interval.state_dict(), "written": self.written}
