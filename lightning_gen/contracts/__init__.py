@@ -2,6 +2,7 @@
 
     ImageData           a data set: spec, fingerprint, loaders
     SuperResolutionData     whole pictures beside their small ones
+    DescribedData       drawn pictures whose captions name known attributes
     ImageModule         anything that trains on images: spec, images seen, schedule, which part is averaged
     GenerativeModule    sample
     LikelihoodModule    log_prob in nats of the DISCRETE image; bits/dim; training, written once
@@ -16,6 +17,8 @@
     BitsBackModule      the Gaussian code and pixel probabilities that compression needs
     TranslationModule   translate
     BackTranslationModule   translate_back
+    TextModule          text_code, generate_from_code: pictures of sentences, and between them
+    RetrievalModule     picture_vectors, text_vectors: which caption belongs to which picture
     AdversarialModule   the only manual optimisation in the project, in one method
 
 A batch is ``{"image": uint8 (B, C, H, W), "label": int64 (B,), "attributes": float (B, A), ...}``; a condition is the
@@ -24,11 +27,19 @@ same dict without ``image``.
 
 from lightning_gen.contracts.adversarial import AdversarialModule
 from lightning_gen.contracts.alternation import AdversarialTraining, Losses, Phase, PlayerName
-from lightning_gen.contracts.data import ImageData, Split, SuperResolutionData
+from lightning_gen.contracts.data import (
+    DescribedAttribute,
+    DescribedData,
+    ImageData,
+    Split,
+    SuperResolutionData,
+)
 from lightning_gen.contracts.generation import CompletionModule, GenerativeModule, NoiseModule, Place, SequentialModule
 from lightning_gen.contracts.latent import BitsBackModule, LatentModule, ReconstructionModule, StochasticLatentModule
 from lightning_gen.contracts.likelihood import Bound, LikelihoodModule, VariationalModule
 from lightning_gen.contracts.module import ImageModule, OptimizerFactory, PictureLogger, StepOutcome, StepRunner
+from lightning_gen.contracts.retrieval import RetrievalModule
+from lightning_gen.contracts.text import TextModule
 from lightning_gen.contracts.translation import BackTranslationModule, TranslationModule
 
 __all__ = [
@@ -38,6 +49,8 @@ __all__ = [
     "BitsBackModule",
     "Bound",
     "CompletionModule",
+    "DescribedAttribute",
+    "DescribedData",
     "GenerativeModule",
     "ImageData",
     "ImageModule",
@@ -51,12 +64,14 @@ __all__ = [
     "Place",
     "PlayerName",
     "ReconstructionModule",
+    "RetrievalModule",
     "SequentialModule",
     "Split",
     "StepOutcome",
     "StepRunner",
     "StochasticLatentModule",
     "SuperResolutionData",
+    "TextModule",
     "TranslationModule",
     "VariationalModule",
 ]
