@@ -60,15 +60,18 @@ class TwoTowers(ImageModule, RetrievalModule):
             data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
             self.towers.text.learn([{"text": list(data.captions("train"))}])
 
+    def prepare(self, batch: Batch) -> Batch:
+        return self.towers.text.prepare(batch)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.apply_schedule()
         self.batches_seen += 1
-        loss = self._loss(batch)
+        loss = self._loss(self.prepare(batch))
         self.count(batch)
         return loss
 
     def _loss(self, batch: Batch) -> Tensor:
-        batch = self.towers.text.prepare(batch)
+        batch = self.prepare(batch)
         same = (batch["words"][:, None] == batch["words"][None]).all(2)
         loss = text_image_nce(self.towers.of_pictures(batch["image"]), self.towers.of_texts(batch), same, self.gamma)
         self.latest_loss = loss.detach()
