@@ -11,7 +11,6 @@ GROUND = {
     "music",
     "reading",
     "batches",
-    "captioned",
     "context",
     "precision",
     "distributed",

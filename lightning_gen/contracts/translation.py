@@ -9,7 +9,7 @@ from lightning_gen.batches import Batch, select_rows
 from lightning_gen.contracts.module import ImageModule
 from lightning_gen.images import as_pictures, grid
 
-__all__ = ["BackTranslationModule", "TranslationModule"]
+__all__ = ["BackTranslationModule", "SuperResolutionModule", "TranslationModule"]
 
 
 class TranslationModule(ImageModule):
@@ -47,6 +47,15 @@ class TranslationModule(ImageModule):
             as_pictures(few["image"], self.spec, size),
         ]  # each uint8 (B, 3, H, W)
         return grid(torch.stack(columns, 1).flatten(0, 1), 256, columns=3)
+
+
+class SuperResolutionModule(TranslationModule):
+    """A translation model whose image is its source at a larger size."""
+
+    @property
+    @abstractmethod
+    def radius(self) -> int:
+        """Source pixels between a pixel and the farthest one that its output depends on: how far tiles must overlap."""
 
 
 class BackTranslationModule(ABC):

@@ -179,7 +179,7 @@ class LargePictures(CropImages):
 
     @cached_property
     def fingerprint(self) -> str:
-        about = (self.crop, self.channels, self.degradation_settings)
+        about = (self.channels, self.degradation_settings)  # not the crop: numbers are of whole pictures
         digest = hashlib.sha256(repr(about).encode())
         for split, (source, indices) in sorted(self._high.items()):
             sums = list(source.checksums())

@@ -8,30 +8,29 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from lightning_gen.batches import Batch
 from lightning_gen.contracts import (
     BackTranslationModule,
     GenerativeModule,
     ImageData,
     ImageModule,
     LikelihoodModule,
-    RetrievalModule,
     Split,
-    TextModule,
+    SuperResolutionData,
     TranslationModule,
 )
 from lightning_gen.distributed import rank_and_world
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation.cache import cache_path, cached
-from lightning_gen.evaluation.captions import caption_metrics, tower_metrics
 from lightning_gen.evaluation.chains import chain_count, chain_metrics, composed, makes_chains
 from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
 from lightning_gen.evaluation.cycles import cycle_metrics
+from lightning_gen.evaluation.enlarged import enlarged_metrics
 from lightning_gen.evaluation.features import embedded_extractor
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
 from lightning_gen.evaluation.pairs import block_of_outputs, pair_metrics
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.evaluation.segments import SegmenterFactory, fitted_segmenter, is_from_labels, segment_metrics
-from lightning_gen.evaluation.sentences import JudgeFactory, pictures_of_captions
 from lightning_gen.finite import finite_weights
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance
@@ -58,10 +57,6 @@ class Evaluation:
         distances: each called with (extractor). None: Fréchet, kernel, and precision, recall, density, coverage.
         segmenter: called with (spec, classes); trained on the real pairs of labels -> photo, it reads the labels off
             the outputs. None: not measured.
-        judge: called with (spec, words of each attribute); trained on drawn pictures whose attributes are known, it
-            reads off pictures of sentences what the sentence says. None: not measured.
-        towers: run folder of two towers, by which R-precision is measured: not the one that the model's text encoder
-            is from. None: not measured.
         lpips: file with the weights of torchvision's AlexNet: adds LPIPS of pairs. None: not measured.
     """
 
@@ -75,8 +70,6 @@ class Evaluation:
         distances: list[Callable[[Extractor], SetDistance]] | None = None,
         segmenter: SegmenterFactory | None = None,
         lpips: str | None = None,
-        judge: JudgeFactory | None = None,
-        towers: str | None = None,
     ) -> None:
         if split not in get_args(Split):
             raise UserError(f"evaluation.split is {split}: want train, val or test")
@@ -86,7 +79,7 @@ class Evaluation:
         check_counts("evaluation", limit=10_000_000, samples=max(1, samples))
         self.split, self.samples, self.seed, self.weights = split, samples, seed, weights
         self.extractor, self.distances = extractor, distances
-        self.segmenter, self.lpips, self.judge, self.towers = segmenter, lpips, judge, towers
+        self.segmenter, self.lpips = segmenter, lpips
         self._ready: tuple[str, list[SetDistance]] | None = None
 
     def check(self, module: ImageModule) -> None:
@@ -112,18 +105,13 @@ class Evaluation:
         with untouched(module.device):
             found = self._likelihood(module, data, step)
             if isinstance(module, TranslationModule):
+                if isinstance(data, SuperResolutionData):
+                    found |= self.enlarged(module.translate, data, module.device, step)
                 draw = block_of_outputs(module, data, self.split, self.seed)
                 found |= self.translations(draw, data, module.device, step)
                 if isinstance(module, BackTranslationModule):
                     found |= cycle_metrics(module, data, self.split, self.seed, step)
-            elif not self.samples:
-                return found
-            elif isinstance(module, RetrievalModule):
-                count = min(self.samples, data.size(self.split))
-                found |= tower_metrics(module, data, self.split, count, self.seed, step)
-            elif isinstance(module, TextModule) and isinstance(module, GenerativeModule):
-                found |= self._sentences(module, data, step)
-            elif isinstance(module, GenerativeModule):
+            elif isinstance(module, GenerativeModule) and self.samples:
                 found |= self.distance(
                     lambda block: sample_block(module, block, self.seed), self.samples, data, module.device, step
                 )
@@ -135,14 +123,6 @@ class Evaluation:
         if not isinstance(module, LikelihoodModule):
             return {}
         return bits_per_dim(module, data, self.split, self.seed, self.weights, step)
-
-    def _sentences(self, module: GenerativeModule, data: ImageData, step: Callable[[], None]) -> Metrics:
-        """Measure one picture for each held-out caption: as a set, and against what the caption says."""
-        count = min(self.samples, data.size(self.split))
-        draw = pictures_of_captions(module, data, self.split, self.seed)
-        found = self.distance(draw, count, data, module.device, step)
-        about = (data, self.split, count, self.seed)
-        return found | caption_metrics(module, draw, *about, self.judge, self.towers, step)
 
     def translations(
         self,
@@ -160,13 +140,25 @@ class Evaluation:
             step: called after each block of this process.
         """
         found: Metrics = {}
-        if data.paired_in(self.split):
-            similarity = LearnedSimilarity(self.lpips) if self.lpips else None
-            found |= pair_metrics(draw, data, self.split, self.seed, step, similarity)
+        if data.paired_in(self.split) and not isinstance(data, SuperResolutionData):
+            found |= pair_metrics(draw, data, self.split, self.seed, step, self._similarity())
         if self.reads_labels(data):
             found |= self.segments(draw, data, step)
         count = min(self.samples, data.size(self.split))
         return found | (self.distance(draw, count, data, device, step) if count else {})
+
+    def enlarged(
+        self,
+        enlarge: Callable[[Batch], Tensor],
+        data: SuperResolutionData,
+        device: torch.device | str = "cpu",
+        step: Callable[[], None] = lambda: None,
+    ) -> Metrics:
+        """Measure whole pictures against the true ones; `enlarge` takes a batch of one source."""
+        return enlarged_metrics(enlarge, data, self.split, device, step, self._similarity())
+
+    def _similarity(self) -> LearnedSimilarity | None:
+        return LearnedSimilarity(self.lpips) if self.lpips else None
 
     def segments(
         self, draw: Callable[[int], Tensor], data: ImageData, step: Callable[[], None] = lambda: None
@@ -187,9 +179,8 @@ class Evaluation:
         if isinstance(module, TranslationModule):
             kinds = (data.paired_in(self.split), self.reads_labels(data), isinstance(module, BackTranslationModule))
             counts += [size] * sum(kinds) + [min(self.samples, size)]
-        elif isinstance(module, TextModule | RetrievalModule):
-            kinds = (isinstance(module, TextModule), self.judge is not None, self.towers is not None)
-            counts += [min(self.samples, size)] * max(1, sum(kinds))
+            if isinstance(data, SuperResolutionData):  # whole pictures take the place of pairs of crops
+                counts[0] = data.pictures(self.split)
         elif isinstance(module, GenerativeModule):
             counts += [self.samples]
             counts += [chain_count(data, self.split, self.samples)] if makes_chains(module) else []

@@ -13,7 +13,15 @@ from lightning_gen.errors import UserError
 from lightning_gen.metrics.distances import Value
 from lightning_gen.metrics.extractors import weights_hash
 
-__all__ = ["SMALLEST_SIDE", "LearnedSimilarity", "learned_similarity", "pair_table", "pair_values", "psnr"]
+__all__ = [
+    "SMALLEST_SIDE",
+    "LearnedSimilarity",
+    "learned_similarity",
+    "pair_table",
+    "pair_values",
+    "psnr",
+    "similarity",
+]
 
 
 #: pixels, the window of SSIM
@@ -58,12 +66,16 @@ def pair_table(image: Tensor, target: Tensor, levels: int) -> dict[str, Tensor]:
     decibels = _decibels(_squared_error(image, target), levels)
     table = {"psnr": decibels, "l1": (x - y).abs().flatten(1).mean(1) / peak}
     if min(x.shape[2:]) >= SMALLEST_SIDE:
-        options = {"data_range": peak, "reduction": "none", "return_full_image": True}
-        _, places = structural_similarity_index_measure(x, y, **options)  # type: ignore[arg-type]
-        table["ssim"] = (
-            places[..., 5:-5, 5:-5].flatten(1).mean(1)
-        )  # where the window lies inside, as Wang et al. have it
+        table["ssim"] = similarity(x, y, peak)
     return table
+
+
+def similarity(x: Tensor, y: Tensor, peak: float) -> Tensor:
+    """Compute SSIM of pairs, float (N, C, H, W), 11 pixels or more, of a range of `peak` -> (N,): the mean over the
+    places where its window lies inside the picture, as Wang et al. have it."""
+    options = {"data_range": peak, "reduction": "none", "return_full_image": True}
+    _, places = structural_similarity_index_measure(x, y, **options)  # type: ignore[arg-type]
+    return places[..., 5:-5, 5:-5].flatten(1).mean(1)
 
 
 def psnr(image: Tensor, target: Tensor, levels: int) -> float:

@@ -23,7 +23,6 @@ from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
 from lightning_gen.nets.gan.generator import ConditionedGenerator, Generated
-from lightning_gen.nets.text.encoder import TextEncoder
 
 __all__ = ["GAN"]
 
@@ -129,10 +128,7 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            texts = list(self.trainer.datamodule.captions("train"))  # type: ignore[attr-defined]
-            for part in self.modules():
-                if isinstance(part, TextEncoder):
-                    part.learn([{"text": texts}])
+            self.generator.condition.learn(self.trainer.datamodule.batches("train", 256))  # type: ignore[attr-defined]
 
     def sample(
         self,

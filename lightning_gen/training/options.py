@@ -25,7 +25,7 @@ class Run:
         rate_images: validation images that the rate and the alarm for a collapsed posterior of a VAE are computed on.
         health_every: images between measurements of the health of a GAN; 0: none.
         stop_on_collapse: end the run, with its checkpoint, where a GAN collapses.
-        stop_on_divergence: end the run where a loss is not finite (None: where the model has a likelihood).
+        stop_on_divergence: end the run where a loss is not finite (None: where the model minimises one loss).
         save_every: images between checkpoints; 0: at the end only.
         save_minutes: minutes between checkpoints; 0: no such checkpoints.
         resume: no: the run must be new; same: go on with the run of this name where there is one, which must have the

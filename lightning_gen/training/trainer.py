@@ -10,7 +10,7 @@ from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
-from lightning_gen.contracts import AdversarialModule, ImageModule, LikelihoodModule, VariationalModule
+from lightning_gen.contracts import AdversarialModule, DescentModule, ImageModule, VariationalModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.runs.folder import RunFolderLogger
@@ -162,4 +162,4 @@ def _callbacks(model: ImageModule, run: Run, evaluation: Evaluation) -> list[Cal
 
 def _stops(model: ImageModule, run: Run) -> bool:
     """Whether a loss that is not finite ends the run."""
-    return isinstance(model, LikelihoodModule) if run.stop_on_divergence is None else run.stop_on_divergence
+    return isinstance(model, DescentModule) if run.stop_on_divergence is None else run.stop_on_divergence

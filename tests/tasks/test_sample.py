@@ -5,7 +5,8 @@ import torch
 from PIL import Image
 
 from lightning_gen.config.cli import main
-from lightning_gen.tasks.common.vectors import slerp, truncated_normal
+from lightning_gen.tasks.common.vectors import truncated_normal
+from lightning_gen.tasks.sample import slerp
 
 
 def _draw(run, path, *arguments):

@@ -1,0 +1,93 @@
+"""Training by one optimizer on one loss, written once: eager, accumulated, or as a captured step."""
+
+from abc import abstractmethod
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lightning_gen.batches import Batch
+from lightning_gen.contracts.module import ImageModule, OptimizerFactory
+from lightning_gen.images import ImageSpec
+from lightning_gen.schedules import Schedule
+
+__all__ = ["DescentModule"]
+
+
+class DescentModule(ImageModule):
+    """A model that minimises one loss.
+
+    Args:
+        spec: see `ImageModule`.
+        optimizer: called with the parameters, e.g. ``{class_path: torch.optim.Adam, init_args: {lr: 1e-3}}``.
+        schedule: see `ImageModule`.
+    """
+
+    #: loss of the newest training batch, a scalar
+    latest_loss: Tensor | None = None
+    #: what it is called in charts
+    loss_name: str = "loss"
+
+    def __init__(self, spec: ImageSpec, optimizer: OptimizerFactory, schedule: Schedule | None = None) -> None:
+        super().__init__(spec, schedule)
+        self.optimizer_factory = optimizer
+        self._gradients_wait = False
+
+    @abstractmethod
+    def batch_loss(self, batch: Batch) -> Tensor:
+        """Return the scalar to minimise."""
+
+    @final
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        self.apply_schedule()
+        self.batches_seen += 1
+        if self.step_runner and self.step_runner(self.step_constants(), batch, self._descend) != "eager":
+            self.count(batch)
+            return None  # forward, backward and optimizer step are done
+        self._gradients_wait = True
+        loss = self._loss(batch)
+        self.count(batch)
+        return loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        loss = self.batch_loss(batch)
+        self.latest_loss = loss.detach()
+        return loss
+
+    def _descend(self, batch: Batch) -> None:
+        """Make one whole optimizer step, as Lightning does around `training_step`; for a captured graph."""
+        loss = self._loss(batch)
+        with torch.autocast(self.device.type, enabled=False):
+            loss.backward()
+            optimizer = self.optimizers(use_pl_optimizer=False)
+            assert isinstance(optimizer, Optimizer)
+            self.configure_gradient_clipping(
+                optimizer,
+                self.trainer.gradient_clip_val,  # type: ignore[attr-defined]
+                self.trainer.gradient_clip_algorithm,  # type: ignore[attr-defined]
+            )
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def step_outputs(self) -> Any:
+        return self.latest_loss
+
+    def take_outputs(self, outputs: Any) -> None:
+        self.latest_loss = outputs
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Note that the accumulated gradients are used: Lightning calls this where an accumulation is full."""
+        self._gradients_wait = False
+
+    @property
+    def accumulating(self) -> bool:
+        return self._gradients_wait
+
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        return {} if self.latest_loss is None else {self.loss_name: self.latest_loss}
+
+    @final
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer_factory(self.parameters())
