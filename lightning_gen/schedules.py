@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 
 from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 
-__all__ = ["Constant", "LinearDecay", "Ramp", "Schedule", "WarmupCosine", "value_at"]
+__all__ = ["Constant", "HalfLife", "LinearDecay", "Ramp", "Schedule", "WarmupCosine", "value_at"]
 
 
 class Schedule(ABC):
@@ -72,6 +72,26 @@ class Ramp:
         """Compute the value after `images_seen` training images."""
         progress = min(1.0, images_seen / self.images)
         return self.end + (self.start - self.end) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+class HalfLife:
+    """A moving average that forgets half of itself within so many training images, fewer at the start (Karras et al.
+    2020b, Appendix C).
+
+    Args:
+        images: half-life, 1 or more.
+        ramp: the half-life is at most this part of the images seen, above 0.
+    """
+
+    def __init__(self, images: int = 10_000, ramp: float = 0.05) -> None:
+        check_counts("ema", limit=IMAGE_LIMIT, images=images)
+        if ramp <= 0:
+            raise UserError(f"ema.ramp is {ramp}: want above 0")
+        self.images, self.ramp = images, ramp
+
+    def decay(self, images_seen: int, batch: float) -> float:
+        """Compute the factor of the average at a step of `batch` images, 0..1."""
+        return float(0.5 ** (batch / max(min(self.images, self.ramp * images_seen), 1e-8)))
 
 
 def value_at(value: float | Ramp, images_seen: int) -> float:

@@ -12,6 +12,7 @@
     LatentModule        encode, decode
     StochasticLatentModule  codes and prior as distributions
     NoiseModule         generate, from a noise vector
+    StyleModule         styles between noise and image, truncated towards their mean
     CompletionModule    complete
     SequentialModule    decode_sequentially: every value of an image with its exact probabilities given those before
     BitsBackModule      the Gaussian code and pixel probabilities that compression needs
@@ -28,7 +29,14 @@ from lightning_gen.contracts.adversarial import AdversarialModule
 from lightning_gen.contracts.alternation import AdversarialTraining, Losses, Phase, PlayerName
 from lightning_gen.contracts.data import ImageData, Split, SuperResolutionData
 from lightning_gen.contracts.descent import DescentModule
-from lightning_gen.contracts.generation import CompletionModule, GenerativeModule, NoiseModule, Place, SequentialModule
+from lightning_gen.contracts.generation import (
+    CompletionModule,
+    GenerativeModule,
+    NoiseModule,
+    Place,
+    SequentialModule,
+    StyleModule,
+)
 from lightning_gen.contracts.latent import BitsBackModule, LatentModule, ReconstructionModule, StochasticLatentModule
 from lightning_gen.contracts.likelihood import Bound, LikelihoodModule, VariationalModule
 from lightning_gen.contracts.module import ImageModule, OptimizerFactory, PictureLogger, StepOutcome, StepRunner
@@ -60,6 +68,7 @@ __all__ = [
     "StepOutcome",
     "StepRunner",
     "StochasticLatentModule",
+    "StyleModule",
     "SuperResolutionData",
     "SuperResolutionModule",
     "TranslationModule",

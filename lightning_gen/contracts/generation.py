@@ -9,7 +9,7 @@ from lightning_gen.batches import Batch
 from lightning_gen.contracts.module import ImageModule
 from lightning_gen.images import as_pictures, grid
 
-__all__ = ["CompletionModule", "GenerativeModule", "NoiseModule", "Place", "SequentialModule"]
+__all__ = ["CompletionModule", "GenerativeModule", "NoiseModule", "Place", "SequentialModule", "StyleModule"]
 
 
 #: channel, row, column of a value in an image
@@ -58,6 +58,40 @@ class NoiseModule(ABC):
     @abstractmethod
     def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
         """n rows of the condition as `GenerativeModule.sample` draws them; None for a model without."""
+
+
+class StyleModule(NoiseModule):
+    """A model that turns its noise into a style first, a vector of which the image is a smoother function (Karras et
+    al. 2019, Section 2): directions of attributes are looked for there."""
+
+    @property
+    @abstractmethod
+    def style_mean(self) -> Tensor:
+        """The mean style, float (W,)."""
+
+    @abstractmethod
+    def styles(self, z: Tensor, condition: Batch | None = None) -> Tensor:
+        """float (B, Z), and B rows of the condition where the model has one -> float (B, W)."""
+
+    @abstractmethod
+    def render(self, w: Tensor, generator: Generator | None = None) -> Tensor:
+        """Generate images of styles.
+
+        Args:
+            w: float (B, W), or (B, L, W) with a style for each of the layers.
+            generator: source of the noise in the layers, drawn anew for each image; None: the same noise each time.
+
+        Returns:
+            uint8 (B, C, H, W).
+        """
+
+    def truncate(self, w: Tensor, share: float) -> Tensor:
+        """Move styles (B, W) towards the mean, to `share` of their distance: 1 leaves them as they are, 0 is the mean
+        (Karras et al. 2019, Appendix B)."""
+        return self.style_mean.lerp(w, share)
+
+    def generate(self, z: Tensor, condition: Batch | None = None) -> Tensor:
+        return self.render(self.styles(z, condition))
 
 
 class CompletionModule(ABC):

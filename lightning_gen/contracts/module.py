@@ -1,7 +1,7 @@
 """Anything that trains on images: its spec, its counters, its schedule, the part that an EMA follows."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +58,12 @@ class ImageModule(LightningModule, ABC):
     def ema_network(self) -> nn.Module:
         """The part whose weights an exponential moving average follows; samples are drawn from it."""
         return self
+
+    @property
+    def ema_copied(self) -> Sequence[str]:
+        """Names in the state of `ema_network` of what is copied instead of averaged, such as a mean that moves by
+        itself."""
+        return ()
 
     @property
     def accumulating(self) -> bool:

@@ -113,6 +113,10 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
     def _logits_of_real(self, batch: Batch) -> Tensor:
         return self.discriminate(to_signed(batch["image"], self.spec.levels), batch).logits
 
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        return super().losses | self.augment.readings()
+
     def after_batch(self, batch: Batch) -> None:
         if "real" in self.latest_logits:
             self.augment.observe(self.latest_logits["real"], self.images_seen)

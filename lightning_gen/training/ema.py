@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from lightning_gen.contracts import ImageModule
-from lightning_gen.schedules import Ramp, value_at
+from lightning_gen.schedules import HalfLife, Ramp, value_at
 from lightning_gen.training.observer import eval_mode
 from lightning_gen.training.sharding import gathered, local, scattered, whole
 
@@ -21,10 +21,11 @@ class EMA(Callback):
     """Average the weights of `ImageModule.ema_network` (a GAN's generator alone) and put them into each checkpoint.
 
     Args:
-        decay: per training batch, 0..1 (0.999: about the last thousand batches), or a ramp over images seen.
+        decay: per training batch, 0..1 (0.999: about the last thousand batches), a ramp over images seen, or a
+            half-life in images.
     """
 
-    def __init__(self, decay: float | Ramp = 0.995) -> None:
+    def __init__(self, decay: float | Ramp | HalfLife = 0.995) -> None:
         self.decay = decay
         self.average: dict[str, torch.Tensor] = {}
         #: averages and what they follow, of floats and of the rest
@@ -37,20 +38,25 @@ class EMA(Callback):
         self.floats, self.others = ([], []), ([], [])
         for key, value in pl_module.ema_network.state_dict().items():
             self.average[key] = scattered(self.average.get(key, value).detach(), value).clone()
-            average, live = self.floats if value.is_floating_point() else self.others
+            averaged = value.is_floating_point() and key not in pl_module.ema_copied
+            average, live = self.floats if averaged else self.others
             average.append(local(self.average[key]))
             live.append(local(value))
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
-        # The average of very few steps should not remember the random start for long.
-        # Batches, not optimizer steps, of which a GAN makes two: a decay means the same for every family.
-        batches = pl_module.batches_seen
-        decay = min(value_at(self.decay, pl_module.images_seen), (1 + batches) / (10 + batches))
-        torch._foreach_lerp_(*self.floats, 1 - decay)
+        torch._foreach_lerp_(*self.floats, 1 - self._decay(pl_module))
         for average, live in zip(*self.others, strict=True):  # counters of batch norm are copied, not averaged
             average.copy_(live)
+
+    def _decay(self, module: ImageModule) -> float:
+        # The average of very few steps should not remember the random start for long.
+        # Batches, not optimizer steps, of which a GAN makes two: a decay means the same for every family.
+        batches, seen = module.batches_seen, module.images_seen
+        if isinstance(self.decay, HalfLife):
+            return self.decay.decay(seen, seen / batches)
+        return min(value_at(self.decay, seen), (1 + batches) / (10 + batches))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["ema"] = {key: gathered(value) for key, value in self.average.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 from lightning_gen.runs.wandb import WandbMirror
-from lightning_gen.schedules import Ramp
+from lightning_gen.schedules import HalfLife, Ramp
 from lightning_gen.training.resume import Resume
 
 __all__ = ["Run"]
@@ -31,7 +31,8 @@ class Run:
         resume: no: the run must be new; same: go on with the run of this name where there is one, which must have the
             same configuration; changed: it may have another one.
         start_from: run folder, checkpoint or exported model whose weights a new run begins with (None: fresh weights).
-        ema: decay of the exponential moving average of the weights per batch, 0 to 1, or a ramp over images seen.
+        ema: decay of the exponential moving average of the weights per batch, 0 to 1, a ramp over images seen, or a
+            half-life in images.
         capture: replay training steps as captured CUDA graphs: where it is possible (None), or refuse to train where it
             is not (True), or never (False).
         compile: compile each network of the model (torch.compile).
@@ -52,7 +53,7 @@ class Run:
     save_minutes: float = 10.0
     resume: Resume = "no"
     start_from: str | None = None
-    ema: float | Ramp = 0.995
+    ema: float | Ramp | HalfLife = 0.995
     capture: bool | None = None
     compile: bool = False
     channels_last: bool = False
@@ -67,7 +68,9 @@ class Run:
             raise UserError(f"run.save_minutes is {self.save_minutes}: want minutes, or 0")
         if self.capture and self.compile:
             raise UserError("run.capture is True beside run.compile: want one of them")
-        decays = (self.ema.start, self.ema.end) if isinstance(self.ema, Ramp) else (self.ema,)
+        decays: tuple[float, ...] = () if isinstance(self.ema, HalfLife | Ramp) else (self.ema,)
+        if isinstance(self.ema, Ramp):
+            decays = (self.ema.start, self.ema.end)
         for decay in decays:
             if not 0 <= decay < 1:
                 raise UserError(f"run.ema is {decay}: want 0 to 1, without 1")

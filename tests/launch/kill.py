@@ -27,6 +27,7 @@ FAMILIES = {
     "flow": "configs/flow/realnvp.yaml",
     "pixelcnn": "configs/autoregressive/pixelcnn.yaml",
     "gan": "configs/gan/dcgan.yaml",
+    "stylegan2": "configs/gan/stylegan2_shapes.yaml",
     "vqvae": "configs/vae/vqvae.yaml",
 }
 BATCH = 32  # two processes of 16

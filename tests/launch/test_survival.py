@@ -23,7 +23,7 @@ def run(*words: str) -> list[dict]:
     [
         ["gan"],
         ["vae", "--trainer", "fsdp_sim", "--shards"],
-        *(pytest.param([name], marks=pytest.mark.exhaustive) for name in ("vae", "flow", "pixelcnn")),
+        *(pytest.param([name], marks=pytest.mark.exhaustive) for name in ("vae", "flow", "pixelcnn", "stylegan2")),
     ],
     ids=" ".join,
 )

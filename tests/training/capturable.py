@@ -59,6 +59,9 @@ def step(module: ImageModule, batch: Batch) -> None:
             opponent = module.generator if player == "discriminator" else module.discriminator
             with frozen(opponent):
                 _descend(module.players[player], weighted_sum(losses(batch), {})[0])
+                module.steps_made[player] = 1  # the first step has every penalty that some steps have
+                if terms := module.regularization(player, batch):
+                    _descend(module.players[player], weighted_sum(terms, {})[0])
             module.after_step(player)
     else:
         assert isinstance(module, DescentModule)

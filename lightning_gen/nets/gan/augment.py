@@ -1,7 +1,8 @@
 """Differentiable augmentation of everything the discriminator sees, real and generated alike, so that it cannot leak
 into the samples.
 
-Transform            one random change of each image, twice differentiable, as gradient penalties need it
+Transform            one random change of each image, twice differentiable, as gradient penalties need it; all those of
+                     the paper on adaptive augmentation together are `pipeline.Pipeline`
 Augment              with which probability: 0, 1 (DiffAugment), one that follows overfitting (adaptive), or a ramp over
                      images seen
 """
@@ -39,6 +40,10 @@ class Transform(ABC):
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor: ...
+
+    def sometimes(self, x: Tensor, probability: Tensor) -> Tensor:
+        """Change each image with this probability, a scalar."""
+        return torch.where(_uniform(x) < probability, self(x), x)
 
 
 def _uniform(x: Tensor) -> Tensor:
@@ -144,6 +149,10 @@ class Augment(nn.Module, ABC):
         """Take in the discriminator's logits of real images (B,) and the training images seen before; called once per
         batch."""
 
+    def readings(self) -> dict[str, Tensor]:
+        """Give what is charted beside the losses, scalars by name; empty where nothing changes."""
+        return {}
+
 
 @final
 class NoAugment(Augment):
@@ -166,7 +175,7 @@ class DiffAugment(Augment):
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         super().__init__()
-        self.transforms = list(transforms)
+        self.transforms, self.parts = list(transforms), _modules(transforms)
 
     def forward(self, x: Tensor) -> Tensor:
         for transform in self.transforms:
@@ -179,8 +188,13 @@ class DiffAugment(Augment):
 
 def _sometimes(transforms: Sequence[Transform], x: Tensor, probability: Tensor) -> Tensor:
     for transform in transforms:
-        x = torch.where(_uniform(x) < probability, transform(x), x)
+        x = transform.sometimes(x, probability)
     return x
+
+
+def _modules(transforms: Sequence[Transform]) -> nn.ModuleList:
+    """Those that have tensors of their own, which follow the device of what holds them."""
+    return nn.ModuleList(transform for transform in transforms if isinstance(transform, nn.Module))
 
 
 @final
@@ -198,7 +212,7 @@ class RampedAugment(Augment):
         super().__init__()
         if not all(0 <= value <= 1 for value in (probability.start, probability.end)):
             raise UserError(f"augment.probability is {probability.start} to {probability.end}: want 0 to 1")
-        self.transforms, self.ramp = list(transforms), probability
+        self.transforms, self.parts, self.ramp = list(transforms), _modules(transforms), probability
         self.register_buffer("probability", torch.tensor(float(probability.start)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -207,12 +221,14 @@ class RampedAugment(Augment):
     def observe(self, real: Tensor, images_seen: int) -> None:
         self.probability.fill_(self.ramp.value(images_seen))
 
+    def readings(self) -> dict[str, Tensor]:
+        return {"augment_p": self.probability}
+
 
 @final
 class AdaptiveAugment(Augment):
     """Every transform with a probability that follows overfitting: it rises where the mean sign of the discriminator's
-    logits of real images is above `target`, and falls below (Karras et al. 2020b, Eq. 1 and Section 3.1, r_t). Theirs
-    has 18 transforms, some of which interpolate; here are those of this file.
+    logits of real images is above `target`, and falls below (Karras et al. 2020b, Eq. 1 and Section 3.1, r_t).
 
     Args:
         transforms: in order.
@@ -222,6 +238,7 @@ class AdaptiveAugment(Augment):
     """
 
     probability: Tensor
+    mean_sign: Tensor
 
     def __init__(
         self, transforms: Sequence[Transform], target: float = 0.6, images: int = 500_000, every: int = 256
@@ -230,8 +247,10 @@ class AdaptiveAugment(Augment):
         if not -1 <= target <= 1:
             raise UserError(f"augment.target is {target}: want -1 to 1")
         check_counts("augment", limit=IMAGE_LIMIT, images=images, every=every)
-        self.transforms, self.target, self.images, self.every = list(transforms), target, images, every
+        self.transforms, self.parts = list(transforms), _modules(transforms)
+        self.target, self.images, self.every = target, images, every
         self.register_buffer("probability", torch.tensor(0.0))
+        self.register_buffer("mean_sign", torch.tensor(0.0))
         # The sum of signs and the images since the last change, in this process: no buffer, which DDP would overwrite.
         self.signs, self.seen = torch.tensor(0.0), 0
 
@@ -246,9 +265,13 @@ class AdaptiveAugment(Augment):
         if self.seen * world < self.every:
             return
         signs = sum_over_processes(self.signs)
-        change = (signs / (self.seen * world) - self.target).sign() * (self.seen * world / self.images)
+        self.mean_sign.copy_(signs / (self.seen * world))
+        change = (self.mean_sign - self.target).sign() * (self.seen * world / self.images)
         self.probability.add_(change).clamp_(0.0, 1.0)
         self.signs, self.seen = torch.zeros_like(self.signs), 0
+
+    def readings(self) -> dict[str, Tensor]:
+        return {"augment_p": self.probability, "augment_r_t": self.mean_sign}
 
     def get_extra_state(self) -> Tensor:
         return torch.stack([self.signs.cpu().double(), torch.tensor(self.seen, dtype=torch.float64)])

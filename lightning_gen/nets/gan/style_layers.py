@@ -1,0 +1,164 @@
+"""Layers of StyleGAN2 (Karras et al. 2020a): weights with an equalised learning rate, resampling with a low-pass
+filter, the modulated convolution."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
+
+from lightning_gen.precision import at_least_float32
+
+__all__ = [
+    "EqualConv2d",
+    "EqualLinear",
+    "ModulatedConv2d",
+    "activate",
+    "blur",
+    "blur_filter",
+    "normalized",
+    "shrink",
+    "widths",
+]
+
+_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+def activate(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2, times sqrt(2): keeps the mean square of a normal signal (Karras et al. 2020a, official
+    code)."""
+    return leaky_relu(x, 0.2) * math.sqrt(2.0)
+
+
+def normalized(x: Tensor) -> Tensor:
+    """(B, F) -> (B, F), each row divided by the root of its mean square (Karras et al. 2018, Eq. 2)."""
+    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def widths(width: int, most: int, count: int) -> list[int]:
+    """List channels from the finest of `count` resolutions to the coarsest: doubled each time, at most `most`."""
+    return [min(width << i, most) for i in range(count)]
+
+
+def _kernel(out: int, into: int, side: int) -> nn.Parameter:
+    """Normal weights (O, I, k, k), channels last in memory: convolutions follow it, and are faster so."""
+    return nn.Parameter(torch.randn(out, into, side, side).to(memory_format=torch.channels_last))
+
+
+def blur_filter() -> Tensor:
+    """Make the low-pass filter of all resampling, (4, 4), which sums to 1: outer product of [1, 3, 3, 1] / 8."""
+    taps = torch.tensor(_TAPS) / sum(_TAPS)
+    return torch.outer(taps, taps)
+
+
+def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
+    """Filter each channel alone.
+
+    Args:
+        x: (B, C, H, W).
+        kernel: (4, 4).
+        padding: zeros on each side.
+        stride: 1, or 2 to halve the resolution.
+        gain: factor on the result.
+    """
+    channels = x.shape[1]
+    weight = (gain * kernel).to(x.dtype).expand(channels, 1, -1, -1)
+    return conv2d(x, weight, padding=padding, stride=stride, groups=channels)
+
+
+def shrink(x: Tensor, kernel: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, H / 2, W / 2)."""
+    return blur(x, kernel, padding=1, stride=2)
+
+
+@final
+class EqualLinear(nn.Module):
+    """W x / sqrt(fan-in) * rate + b * rate with W from N(0, 1) / rate: each weight learns at a speed of its own scale
+    (Karras et al. 2018, Section 4.1).
+
+    Args:
+        into: features.
+        out: features.
+        bias: what the bias adds at the start.
+        rate: factor on the learning rate (0.01 in the mapping network).
+    """
+
+    def __init__(self, into: int, out: int, bias: float = 0.0, rate: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out, into) / rate)
+        self.bias = nn.Parameter(torch.full((out,), bias / rate))
+        self.scale, self.rate = rate / math.sqrt(into), rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight * self.scale, self.bias * self.rate)
+
+
+@final
+class EqualConv2d(nn.Module):
+    """A convolution with an equalised learning rate; (B, I, H, W) -> (B, O, H, W), or half the sides.
+
+    Args:
+        into: I.
+        out: O.
+        side: of the kernel, odd.
+        down: halve the resolution: a low-pass filter, then stride 2.
+        bias: whether there is one.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, into: int, out: int, side: int, down: bool = False, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = _kernel(out, into, side)
+        self.bias = nn.Parameter(torch.zeros(out)) if bias else None
+        self.scale, self.side, self.down = 1.0 / math.sqrt(into * side**2), side, down
+        self.register_buffer("kernel", blur_filter(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.scale
+        if not self.down:
+            return conv2d(x, weight, self.bias, padding=self.side // 2)
+        if self.side == 1:  # filter and stride at once: nothing is computed that the stride would drop
+            return conv2d(shrink(x, self.kernel), weight, self.bias)
+        return conv2d(blur(x, self.kernel, padding=2), weight, self.bias, stride=2)
+
+
+@final
+class ModulatedConv2d(nn.Module):
+    """A convolution whose weights a style scales, image by image (Karras et al. 2020a, Eq. 1 and 3).
+
+    Input and output are scaled instead of the weights, so that one plain convolution serves all images of a batch; both
+    forms are equal.
+
+    Args:
+        into: channels I.
+        out: channels O.
+        style: length of the style S.
+        side: of the kernel, odd.
+        up: double the resolution: a transposed convolution of stride 2, then a low-pass filter.
+        demodulate: divide by the norm that the scaled weights have.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, into: int, out: int, style: int, side: int, up: bool = False, demodulate: bool = True) -> None:
+        super().__init__()
+        self.weight = _kernel(out, into, side)
+        self.affine = EqualLinear(style, into, bias=1.0)
+        self.scale, self.side, self.up, self.demodulate = 1.0 / math.sqrt(into * side**2), side, up, demodulate
+        self.register_buffer("kernel", blur_filter(), persistent=False)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Images (B, I, H, W) and styles (B, S) -> (B, O, H, W), or twice the sides."""
+        scale, weight = self.affine(w), self.weight * self.scale  # (B, I), (O, I, k, k)
+        x = x * scale[:, :, None, None].to(x.dtype)
+        x = self._doubled(x, weight) if self.up else conv2d(x, weight, padding=self.side // 2)
+        if not self.demodulate:
+            return x
+        squared = at_least_float32(scale).square() @ at_least_float32(weight).square().sum((2, 3)).T  # (B, O)
+        return x * (squared + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
+
+    def _doubled(self, x: Tensor, weight: Tensor) -> Tensor:
+        x = conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (B, O, 2H + 1, 2W + 1)
+        return blur(x, self.kernel, padding=1, gain=4.0)
