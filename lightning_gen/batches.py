@@ -24,6 +24,8 @@ class Batch(TypedDict, total=False):
     previous: Tensor
     #: B texts
     text: list[str]
+    #: int64 (B, L) or float (B, K): the texts as their encoder has read them, such as numbers of words
+    words: Tensor
 
 
 def size(batch: Batch) -> int:

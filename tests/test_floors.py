@@ -11,6 +11,7 @@ GROUND = {
     "music",
     "reading",
     "batches",
+    "captioned",
     "context",
     "precision",
     "distributed",

@@ -2,6 +2,7 @@
 
     ImageData           a data set: spec, fingerprint, loaders
     SuperResolutionData     whole pictures beside their small ones
+    DescribedData       drawn pictures whose captions name known attributes
     ImageModule         anything that trains on images: spec, images seen, schedule, which part is averaged
     DescentModule       minimises one loss; training by one optimizer, written once
     GenerativeModule    sample
@@ -18,6 +19,8 @@
     BitsBackModule      the Gaussian code and pixel probabilities that compression needs
     TranslationModule   translate
     BackTranslationModule   translate_back
+    TextModule          text_code, generate_from_code: pictures of sentences, and between them
+    RetrievalModule     picture_vectors, text_vectors: which caption belongs to which picture
     SuperResolutionModule   translate to a larger size
     AdversarialModule   the only manual optimisation in the project, in one method
 
@@ -27,7 +30,13 @@ same dict without ``image``.
 
 from lightning_gen.contracts.adversarial import AdversarialModule
 from lightning_gen.contracts.alternation import AdversarialTraining, Losses, Phase, PlayerName
-from lightning_gen.contracts.data import ImageData, Split, SuperResolutionData
+from lightning_gen.contracts.data import (
+    DescribedAttribute,
+    DescribedData,
+    ImageData,
+    Split,
+    SuperResolutionData,
+)
 from lightning_gen.contracts.descent import DescentModule
 from lightning_gen.contracts.generation import (
     CompletionModule,
@@ -40,6 +49,8 @@ from lightning_gen.contracts.generation import (
 from lightning_gen.contracts.latent import BitsBackModule, LatentModule, ReconstructionModule, StochasticLatentModule
 from lightning_gen.contracts.likelihood import Bound, LikelihoodModule, VariationalModule
 from lightning_gen.contracts.module import ImageModule, OptimizerFactory, PictureLogger, StepOutcome, StepRunner
+from lightning_gen.contracts.retrieval import RetrievalModule
+from lightning_gen.contracts.text import TextModule
 from lightning_gen.contracts.translation import BackTranslationModule, SuperResolutionModule, TranslationModule
 
 __all__ = [
@@ -50,6 +61,8 @@ __all__ = [
     "Bound",
     "CompletionModule",
     "DescentModule",
+    "DescribedAttribute",
+    "DescribedData",
     "GenerativeModule",
     "ImageData",
     "ImageModule",
@@ -63,6 +76,7 @@ __all__ = [
     "Place",
     "PlayerName",
     "ReconstructionModule",
+    "RetrievalModule",
     "SequentialModule",
     "Split",
     "StepOutcome",
@@ -71,6 +85,7 @@ __all__ = [
     "StyleModule",
     "SuperResolutionData",
     "SuperResolutionModule",
+    "TextModule",
     "TranslationModule",
     "VariationalModule",
 ]

@@ -137,6 +137,7 @@ class AdversarialModule(ImageModule):
 
     @final
     def training_step(self, batch: Batch, batch_idx: int) -> None:
+        batch = self.prepare(batch)
         self.apply_schedule()
         self._apply_beta2()
         self.batches_seen += 1

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_gen.batches import Batch
 from lightning_gen.images import ImageSpec
 
-__all__ = ["ImageData", "Split", "SuperResolutionData"]
+__all__ = ["DescribedAttribute", "DescribedData", "ImageData", "Split", "SuperResolutionData"]
 
 
 Split = Literal["train", "val", "test"]
@@ -79,6 +79,12 @@ class ImageData(LightningDataModule, ABC):
         None for any other set."""
         return None
 
+    def captions(self, split: Split) -> Iterator[str]:
+        """Yield all captions of `split`, also several of one picture; none for a set without."""
+        if self.spec.text:
+            for batch in self.batches(split, 256):
+                yield from batch["text"]
+
     @abstractmethod
     def size(self, split: Split) -> int:
         """Return the number of images of `split`."""
@@ -109,3 +115,37 @@ class SuperResolutionData(ImageData):
     @abstractmethod
     def picture(self, split: Split, index: int) -> Batch:
         """Return one picture: ``image``, uint8 (1, C, H, W), and ``source``, uint8 (1, C, H / scale, W / scale)."""
+
+
+class DescribedAttribute(NamedTuple):
+    """What a caption says of a picture by one of a few words: its name, and bool (V, V), True for each word and those
+    next to it."""
+
+    name: str
+    near: Tensor
+
+
+class DescribedData(ABC):
+    """A set of drawn pictures whose captions name attributes that are known: whether a picture is what its sentence
+    says can be measured."""
+
+    @property
+    @abstractmethod
+    def described(self) -> tuple[DescribedAttribute, ...]:
+        """The P attributes that a caption names."""
+
+    @abstractmethod
+    def described_in(self, batch: Batch) -> Tensor:
+        """Rows of a split -> the word that says each attribute, int64 (B, P)."""
+
+    @abstractmethod
+    def left_out(self, texts: list[str]) -> Tensor:
+        """Bool (B,): whether a combination of words was held out of the training pictures."""
+
+    @abstractmethod
+    def draw_described(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Draw new pictures, uint8 (count, C, H, W), and their words, int64 (count, P): a function of the seed."""
+
+    @abstractmethod
+    def redraw(self, words: Tensor, seed: int) -> Tensor:
+        """Draw other pictures, uint8 (B, C, H, W), of which the same words are true."""

@@ -54,6 +54,11 @@ class ImageModule(LightningModule, ABC):
         """Keys of the batch that condition the model, such as ``label``; empty for an unconditional one."""
         return ()
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Add to a batch what only the CPU can compute, such as the numbers of words, before the device part of a
+        step."""
+        return batch
+
     @property
     def ema_network(self) -> nn.Module:
         """The part whose weights an exponential moving average follows; samples are drawn from it."""

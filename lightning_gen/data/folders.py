@@ -1,16 +1,17 @@
 """Your own pictures: any folder or zip file of them, with or without a folder per class."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor
 
 from lightning_gen.contracts import Split
 from lightning_gen.data.augment import Augmentation
+from lightning_gen.data.captions import CaptionFiles, CaptionTable, captions_of
 from lightning_gen.data.decode import Frame
 from lightning_gen.data.files import DEFAULT_LOADER, Catalogue, FileImages, Loader
 from lightning_gen.data.layout import splits
@@ -19,7 +20,7 @@ from lightning_gen.data.rows import Column
 from lightning_gen.data.sources import Joined, Source
 from lightning_gen.errors import UserError
 
-__all__ = ["ClassFolders", "FolderImages", "ImageFolder", "check_share", "held_out"]
+__all__ = ["CaptionedFolder", "ClassFolders", "FolderImages", "ImageFolder", "check_share", "held_out"]
 
 
 def check_share(share: float, name: str = "data.share") -> None:
@@ -151,6 +152,40 @@ class ClassFolders(FolderImages):
     def _columns(self) -> dict[str, Column]:
         number = {name: i for i, name in enumerate(self.class_names)}
         return {"label": torch.tensor([number[name] for name in self._classes])}
+
+
+@final
+class CaptionedFolder(FolderImages):
+    """Pictures with captions, one or several each. In training one of a picture's captions is drawn each time; in val
+    and test it is the first.
+
+    Args:
+        root: see `FolderImages`, as are all but `captions`. The captions lie in the same folder or zip file.
+        captions: where they are, and how they are read.
+
+    Raises:
+        UserError: a picture has no caption.
+    """
+
+    def __init__(self, root: str, captions: CaptionFiles | None = None, **kwargs: Any) -> None:
+        self.caption_files = captions or CaptionTable()
+        super().__init__(root, **kwargs)
+
+    @property
+    def captioned(self) -> bool:
+        return True
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        found = self.caption_files.read(self.root)
+        return captions_of([name for part in self._parts.values() for name in part.names], found, self.root)
+
+    def _columns(self) -> dict[str, Column]:
+        return {"text": self._texts}
+
+    def captions(self, split: Split) -> Iterator[str]:
+        for index in self.catalogue.splits[split].tolist():
+            yield from self._texts[index].split("\n")
 
 
 def _class_of(name: str, root: Path) -> str:

@@ -19,7 +19,8 @@ from lightning_gen.errors import UserError, check_counts
 
 __all__ = ["Column", "MemoryRows", "PlainLoader", "Rows", "TrainLoader"]
 
-#: one value per image: a tensor whose first dimension is the image, or a list of texts
+#: one value per image: a tensor whose first dimension is the image, or a list of texts, whose lines are the captions of
+#: one picture
 Column = Tensor | list[str]
 
 
@@ -126,6 +127,8 @@ class TrainLoader:
         order = self.rows.epoch(generator, self.rank, self.world, self.batch_size)
         own, ahead = tee(islice(order, first, None))
         for index, batch in zip(own, self.rows.batches(ahead), strict=True):
+            if "text" in batch:
+                batch["text"] = one_of_each(batch["text"], Draws(self.seed, epoch, index).integers(1 << 30))
             if self.augment is not None:
                 batch["image"] = self.augment(batch["image"], Draws(self.seed, epoch, index))
                 if "source" in batch:  # the same draws: a pair is never changed alone
@@ -161,4 +164,17 @@ class PlainLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         firsts = range(self.start, self.stop, self.batch_size)
-        return self.rows.batches(torch.arange(first, min(first + self.batch_size, self.stop)) for first in firsts)
+        indices = (torch.arange(first, min(first + self.batch_size, self.stop)) for first in firsts)
+        return map(_first_captions, self.rows.batches(indices))
+
+
+def one_of_each(texts: list[str], chance: Tensor) -> list[str]:
+    """Choose one caption of each picture, whose captions are its lines, by int64 (B,), 0 or more."""
+    lines = [text.split("\n") for text in texts]
+    return [each[number % len(each)] for each, number in zip(lines, chance.tolist(), strict=True)]
+
+
+def _first_captions(batch: Batch) -> Batch:
+    if "text" in batch:
+        batch["text"] = [text.partition("\n")[0] for text in batch["text"]]
+    return batch

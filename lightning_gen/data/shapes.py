@@ -5,17 +5,28 @@ All arithmetic is float64 and rounded once, all randomness is integers of a CPU 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
-from lightning_gen.contracts import Split
+from lightning_gen.batches import Batch
+from lightning_gen.contracts import DescribedAttribute, DescribedData, Split
 from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.levels import Levels
 from lightning_gen.data.memory import MemoryImages
-from lightning_gen.data.rows import Column
+from lightning_gen.data.rows import Column, take
+from lightning_gen.data.shape_captions import (
+    BACKGROUNDS,
+    DESCRIBED,
+    HUES,
+    PLACES,
+    SIZES,
+    attributes_within,
+    sentences,
+    words_of,
+)
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 
@@ -28,11 +39,6 @@ __all__ = ["ATTRIBUTES", "KINDS", "Shapes", "draw_attributes", "render"]
 ATTRIBUTES = ("hue_cos", "hue_sin", "size", "x", "y", "rotation_cos", "rotation_sin", "background")
 
 _DARK, _LIGHT = (24.0, 28.0, 38.0), (244.0, 240.0, 232.0)
-_SIZES = ("small", "medium", "large")
-_PLACES: tuple[str, ...] = ("at the top left", "at the top", "at the top right")
-_PLACES += ("at the left", "in the middle", "at the right")
-_PLACES += ("at the bottom left", "at the bottom", "at the bottom right")
-_HUES = ("red", "orange", "yellow", "lime", "green", "mint", "cyan", "azure", "blue", "violet", "magenta", "rose")
 
 
 def _disc(x: Tensor, y: Tensor) -> Tensor:
@@ -128,7 +134,7 @@ def _colour(hue: Tensor) -> Tensor:
 
 
 @final
-class Shapes(MemoryImages):
+class Shapes(MemoryImages, DescribedData):
     """Coloured shapes, RGB, 8 classes, 8 `ATTRIBUTES` and a caption; 1,000 val and 2,000 test images.
 
     Args:
@@ -140,6 +146,11 @@ class Shapes(MemoryImages):
         augment: see `IndexedImages`; a flip would make attributes and captions wrong.
         on_device: see `IndexedImages`.
         levels: fewer levels than 256 (None: all); with 8, likelihood models learn in minutes what takes hours with 256.
+        held_out: combinations of words, such as ``red star``, of which no training picture is shown; val and test keep
+            theirs.
+
+    Raises:
+        UserError: captions have no such word.
     """
 
     def __init__(
@@ -152,12 +163,14 @@ class Shapes(MemoryImages):
         augment: Augmentation | None = None,
         on_device: bool = True,
         levels: Levels | None = None,
+        held_out: Sequence[str] = (),
     ) -> None:
         if not 8 <= size <= 64:
             raise UserError(f"data.size is {size}: want 8 to 64 pixels")
         check_counts("data", limit=10_000_000, images=images)
         super().__init__(batch_size, seed, augment, on_device)
         self.pixels, self.images, self.drawing, self.levels = size, images, drawing, levels
+        self.held_out = _checked(held_out)
 
     @property
     def spec(self) -> ImageSpec:
@@ -178,17 +191,44 @@ class Shapes(MemoryImages):
 
     def load(self) -> dict[Split, dict[str, Column]]:
         counts: dict[Split, int] = {"train": self.images, "val": 1000, "test": 2000}
-        return {split: self._draw(count, self.drawing * 3 + i) for i, (split, count) in enumerate(counts.items())}
+        found = {split: self._draw(count, self.drawing * 3 + i) for i, (split, count) in enumerate(counts.items())}
+        if self.held_out:
+            (kept,) = torch.where(~self.left_out(found["train"]["text"]))  # type: ignore[arg-type]
+            found["train"] = {key: take(column, kept) for key, column in found["train"].items()}
+        return found
 
     def _draw(self, count: int, seed: int) -> dict[str, Column]:
         bits = torch.randint(1 << 24, (count, 8), generator=torch.Generator().manual_seed(seed))
         kind = bits[:, 0] % len(KINDS)
         attributes = draw_attributes(kind, bits[:, 1:].double() / (1 << 24))
+        image = self._pictures(kind, attributes)
+        return {"image": image, "label": kind, "attributes": attributes, "text": captions(kind, attributes)}
+
+    def _pictures(self, kind: Tensor, attributes: Tensor) -> Tensor:
         parts = zip(kind.split(512), attributes.split(512), strict=True)  # float64 pictures, a few at a time
         image = torch.cat([render(k, a, self.pixels) for k, a in parts])
-        if self.levels:
-            image = self.levels(image, torch.arange(count))
-        return {"image": image, "label": kind, "attributes": attributes, "text": captions(kind, attributes)}
+        return self.levels(image, torch.arange(len(kind))) if self.levels else image
+
+    @property
+    def described(self) -> tuple[DescribedAttribute, ...]:
+        return DESCRIBED
+
+    def described_in(self, batch: Batch) -> Tensor:
+        return words_of(batch["label"].cpu(), batch["attributes"].cpu())
+
+    def left_out(self, texts: list[str]) -> Tensor:
+        return torch.tensor([any(words <= set(text.split()) for words in self.held_out) for text in texts])
+
+    def draw_described(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        kind = torch.randint(len(KINDS), (count,), generator=generator)
+        attributes = draw_attributes(kind, torch.rand(count, 7, generator=generator, dtype=torch.float64))
+        return self._pictures(kind, attributes), words_of(kind, attributes)
+
+    def redraw(self, words: Tensor, seed: int) -> Tensor:
+        u = torch.rand(len(words), 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        turns = torch.tensor([float(order > 0) for _, order in KINDS.values()], dtype=torch.float64)[words[:, 2]]
+        return self._pictures(words[:, 2], attributes_within(words, turns, u))
 
 
 def draw_attributes(kind: Tensor, u: Tensor) -> Tensor:
@@ -212,12 +252,14 @@ def draw_attributes(kind: Tensor, u: Tensor) -> Tensor:
 
 def captions(kind: Tensor, attributes: Tensor) -> list[str]:
     """One English sentence per shape: size, hue, class, place, background."""
-    names = list(KINDS)
-    hue_cos, hue_sin, size, x, y, _, _, light = attributes.double().unbind(1)
-    hue = (torch.atan2(hue_sin, hue_cos) / (2 * math.pi) * 12).round().long() % 12
-    large = ((size - 0.3) / 0.35 * 3).long().clamp(0, 2)
-    place = ((1 - y) * 1.5).long().clamp(0, 2) * 3 + ((1 + x) * 1.5).long().clamp(0, 2)
-    return [
-        f"a {_SIZES[s]} {_HUES[h]} {names[k]} {_PLACES[p]} on a {'light' if w else 'dark'} background"
-        for k, h, s, p, w in zip(*(v.tolist() for v in (kind, hue, large, place, light > 0.5)), strict=True)
-    ]
+    return sentences(words_of(kind, attributes), list(KINDS))
+
+
+def _checked(held_out: Sequence[str]) -> tuple[frozenset[str], ...]:
+    """Each combination as a set of words, all of which captions have."""
+    known = {word for text in (*SIZES, *HUES, *PLACES, *BACKGROUNDS, *KINDS) for word in text.split()}
+    for combination in held_out:
+        strange = [word for word in combination.split() if word not in known]
+        if strange or not combination.split():
+            raise UserError(f"data.held_out has {combination!r}: want words of captions, such as 'red star'")
+    return tuple(frozenset(combination.split()) for combination in held_out)

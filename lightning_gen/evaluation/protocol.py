@@ -15,13 +15,16 @@ from lightning_gen.contracts import (
     ImageData,
     ImageModule,
     LikelihoodModule,
+    RetrievalModule,
     Split,
     SuperResolutionData,
+    TextModule,
     TranslationModule,
 )
 from lightning_gen.distributed import rank_and_world
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation.cache import cache_path, cached
+from lightning_gen.evaluation.captions import caption_metrics, tower_metrics
 from lightning_gen.evaluation.chains import chain_count, chain_metrics, composed, makes_chains
 from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
 from lightning_gen.evaluation.cycles import cycle_metrics
@@ -31,6 +34,7 @@ from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
 from lightning_gen.evaluation.pairs import block_of_outputs, pair_metrics
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.evaluation.segments import SegmenterFactory, fitted_segmenter, is_from_labels, segment_metrics
+from lightning_gen.evaluation.sentences import JudgeFactory, pictures_of_captions
 from lightning_gen.finite import finite_weights
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance
@@ -57,6 +61,10 @@ class Evaluation:
         distances: each called with (extractor). None: Fréchet, kernel, and precision, recall, density, coverage.
         segmenter: called with (spec, classes); trained on the real pairs of labels -> photo, it reads the labels off
             the outputs. None: not measured.
+        judge: called with (spec, words of each attribute); trained on drawn pictures whose attributes are known, it
+            reads off pictures of sentences what the sentence says. None: not measured.
+        towers: run folder of two towers, by which R-precision is measured: not the one that the model's text encoder
+            is from. None: not measured.
         lpips: file with the weights of torchvision's AlexNet: adds LPIPS of pairs. None: not measured.
     """
 
@@ -70,6 +78,8 @@ class Evaluation:
         distances: list[Callable[[Extractor], SetDistance]] | None = None,
         segmenter: SegmenterFactory | None = None,
         lpips: str | None = None,
+        judge: JudgeFactory | None = None,
+        towers: str | None = None,
     ) -> None:
         if split not in get_args(Split):
             raise UserError(f"evaluation.split is {split}: want train, val or test")
@@ -79,7 +89,7 @@ class Evaluation:
         check_counts("evaluation", limit=10_000_000, samples=max(1, samples))
         self.split, self.samples, self.seed, self.weights = split, samples, seed, weights
         self.extractor, self.distances = extractor, distances
-        self.segmenter, self.lpips = segmenter, lpips
+        self.segmenter, self.lpips, self.judge, self.towers = segmenter, lpips, judge, towers
         self._ready: tuple[str, list[SetDistance]] | None = None
 
     def check(self, module: ImageModule) -> None:
@@ -111,7 +121,14 @@ class Evaluation:
                 found |= self.translations(draw, data, module.device, step)
                 if isinstance(module, BackTranslationModule):
                     found |= cycle_metrics(module, data, self.split, self.seed, step)
-            elif isinstance(module, GenerativeModule) and self.samples:
+            elif not self.samples:
+                return found
+            elif isinstance(module, RetrievalModule):
+                count = min(self.samples, data.size(self.split))
+                found |= tower_metrics(module, data, self.split, count, self.seed, step)
+            elif isinstance(module, TextModule) and isinstance(module, GenerativeModule):
+                found |= self._sentences(module, data, step)
+            elif isinstance(module, GenerativeModule):
                 found |= self.distance(
                     lambda block: sample_block(module, block, self.seed), self.samples, data, module.device, step
                 )
@@ -123,6 +140,14 @@ class Evaluation:
         if not isinstance(module, LikelihoodModule):
             return {}
         return bits_per_dim(module, data, self.split, self.seed, self.weights, step)
+
+    def _sentences(self, module: GenerativeModule, data: ImageData, step: Callable[[], None]) -> Metrics:
+        """Measure one picture for each held-out caption: as a set, and against what the caption says."""
+        count = min(self.samples, data.size(self.split))
+        draw = pictures_of_captions(module, data, self.split, self.seed)
+        found = self.distance(draw, count, data, module.device, step)
+        about = (data, self.split, count, self.seed)
+        return found | caption_metrics(module, draw, *about, self.judge, self.towers, step)
 
     def translations(
         self,
@@ -181,6 +206,9 @@ class Evaluation:
             counts += [size] * sum(kinds) + [min(self.samples, size)]
             if isinstance(data, SuperResolutionData):  # whole pictures take the place of pairs of crops
                 counts[0] = data.pictures(self.split)
+        elif isinstance(module, TextModule | RetrievalModule):
+            kinds = (isinstance(module, TextModule), self.judge is not None, self.towers is not None)
+            counts += [min(self.samples, size)] * max(1, sum(kinds))
         elif isinstance(module, GenerativeModule):
             counts += [self.samples]
             counts += [chain_count(data, self.split, self.samples)] if makes_chains(module) else []

@@ -23,6 +23,7 @@ from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
 from lightning_gen.nets.gan.generator import ConditionedGenerator, Generated
+from lightning_gen.nets.text.encoder import TextEncoder
 
 __all__ = ["GAN"]
 
@@ -132,7 +133,10 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            self.generator.condition.learn(self.trainer.datamodule.batches("train", 256))  # type: ignore[attr-defined]
+            texts = list(self.trainer.datamodule.captions("train"))  # type: ignore[attr-defined]
+            for part in self.modules():
+                if isinstance(part, TextEncoder):
+                    part.learn([{"text": texts}])
 
     def sample(
         self,

@@ -75,6 +75,11 @@ class Condition(nn.Module, ABC):
         """Learn what must be known of the training data, such as captions to draw from; called once before
         training, kept in the checkpoint."""
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Add what only the CPU can compute, such as the numbers of words, so that `forward` works on the device
+        alone."""
+        return batch
+
     @final
     def vector(self, batch: Batch | None) -> Tensor | None:
         """float (B, features), None where `features` is 0."""
@@ -256,3 +261,6 @@ class ConditioningAugmentation(Condition):
 
     def learn(self, batches: Iterable[Batch]) -> None:
         self.inner.learn(batches)
+
+    def prepare(self, batch: Batch) -> Batch:
+        return self.inner.prepare(batch)

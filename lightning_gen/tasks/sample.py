@@ -15,21 +15,23 @@ from lightning_gen.evaluation.collection import BLOCK, sample_block
 from lightning_gen.files import atomic_write, check_target, write_png
 from lightning_gen.images import as_pictures, grid
 from lightning_gen.tasks.common.require import require
+from lightning_gen.tasks.common.sentences import check_sentences, write_sentences
 from lightning_gen.tasks.common.vectors import (
     check_labels,
     condition_rows,
     draw_vectors,
     generate_function,
+    slerp,
     truncated_normal,
 )
 
-__all__ = ["main", "slerp"]
+__all__ = ["main"]
 
 
 @torch.no_grad()
 def main(arguments: list[str]) -> None:
-    """``lightning-gen sample RUN [--n N] [--seed S | --seeds S ...] [--label L ...] [--temperature T | --truncation T]
-    [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
+    """``lightning-gen sample RUN [--n N] [--seed S | --seeds S ...] [--label L ... | --text T ...]
+    [--temperature T | --truncation T] [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
     options = _parser().parse_args(arguments)
     if options.gif and not options.interpolate:
         raise UserError("--gif given: want it with --interpolate")
@@ -37,6 +39,10 @@ def main(arguments: list[str]) -> None:
         check_target("--out", options.out, ".gif" if options.gif else ".png")
     module = require(load_module(checkpoint_path(options.run, options.checkpoint)), GenerativeModule)
     _check(options, module)
+    if options.text:
+        print(write_sentences(options, module))
+        return
+    options.n = options.n or 64
     levels, folder = module.spec.levels, options.run / "samples"
     if not options.interpolate:
         out = options.out or folder / "sample.png"
@@ -54,10 +60,11 @@ def main(arguments: list[str]) -> None:
 def _parser() -> Arguments:
     parser = Arguments("sample", __doc__)
     parser.run()
-    parser.add_argument("--n", type=positive, default=64, help="number of images (64)")
+    parser.add_argument("--n", type=positive, help="number of images (64); of each sentence (8)")
     parser.seed()
     parser.add_argument("--seeds", type=any_seed, nargs="+", help="one image of each of these seeds, in place of --n")
     parser.add_argument("--label", type=natural, nargs="+", help="classes of the images, in turn (drawn)")
+    parser.add_argument("--text", nargs="+", help="sentences: a row of pictures of each, a column for each noise")
     parser.add_argument("--temperature", type=fraction, default=1.0, help="scale of the noise (1)")
     parser.add_argument("--truncation", type=fraction, help="largest size of a component of the noise, e.g. 1 (none)")
     parser.add_argument("--interpolate", type=positive, help="so many ways between two noises, in place of --n")
@@ -71,6 +78,8 @@ def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
     """Raise where the options do not fit each other or the model."""
     name = type(module).__name__
     check_labels(module, options.label or [])
+    if options.text:
+        check_sentences(options, module)
     if options.truncation is not None and not isinstance(module, NoiseModule):
         raise UserError(
             f"--truncation {options.truncation:g} given: {name} does not generate from a Gaussian noise vector"
@@ -131,17 +140,6 @@ def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
     line = torch.stack([slerp(ends[:count], ends[count:], float(s)) for s in share], 1)
     images = [generate(step, condition) for step in line.unbind(1)]
     return torch.stack(images, 1)
-
-
-def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Interpolate, (N, Z) and (N, Z) -> the point at `share` of the great circle from a to b (White 2016, Eq. 1): noise
-    between two noises keeps their length, where that of the straight line's middle is one that training never
-    showed."""
-    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
-    angle = cosine.acos()[:, None]
-    line = (1 - share) * a + share * b
-    arc = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin().clamp(min=1e-12)
-    return torch.where(angle.sin() < 1e-4, line, arc)
 
 
 def _write_gif(path: Path, frames: list) -> None:

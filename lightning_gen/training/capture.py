@@ -160,10 +160,15 @@ def reason_against(trainer: Trainer, module: ImageModule) -> str | None:
         "gradients are accumulated": (plan.accumulate if plan else trainer.accumulate_grad_batches) > 1,
         "training.beta2 changes the betas": bool(plan and plan.beta2),
         f"{', '.join(hooked)} looks into each step": bool(hooked),
-        "captions are read by the CPU": "text" in module.condition_keys,
+        "captions are read by the CPU": "text" in module.condition_keys and _reads_in_step(module),
         **{f"{type(part).__name__} {part.host_work}": True for part in module.modules() if hasattr(part, "host_work")},
     }
     return next((why for why, holds in found.items() if holds), None)
+
+
+def _reads_in_step(module: ImageModule) -> bool:
+    """Whether captions become numbers inside the step, for lack of a `prepare` before it."""
+    return type(module).prepare is ImageModule.prepare
 
 
 def _hooks_inside(callback: Callback) -> bool:

@@ -6,7 +6,8 @@ import torch
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.condition import ConditioningAugmentation
-from lightning_gen.nets.text import HashedWords, tokens
+from lightning_gen.nets.text.bags import HashedWords
+from lightning_gen.nets.text.encoder import tokens
 
 SPEC = ImageSpec(3, 8, 8, text=True)
 TEXTS = ["a red star", "a blue star", "ein grüner Kreis", "звезда", "", "!?", "word " * 500]

@@ -5,8 +5,7 @@ import torch
 from PIL import Image
 
 from lightning_gen.config.cli import main
-from lightning_gen.tasks.common.vectors import truncated_normal
-from lightning_gen.tasks.sample import slerp
+from lightning_gen.tasks.common.vectors import slerp, truncated_normal
 
 
 def _draw(run, path, *arguments):

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from lightning_gen.batches import Batch, to_device
-from lightning_gen.contracts import AdversarialModule, DescentModule, ImageModule
+from lightning_gen.contracts import AdversarialModule, DescentModule, ImageModule, RetrievalModule
 from lightning_gen.contracts.alternation import frozen, weighted_sum
 
 _MAKERS = (torch.tensor, torch.as_tensor, torch.from_numpy)
@@ -64,7 +64,7 @@ def step(module: ImageModule, batch: Batch) -> None:
                     _descend(module.players[player], weighted_sum(terms, {})[0])
             module.after_step(player)
     else:
-        assert isinstance(module, DescentModule)
+        assert isinstance(module, DescentModule | RetrievalModule)
         _descend(module, module._loss(batch))
 
 
@@ -76,6 +76,7 @@ def _descend(network: torch.nn.Module, loss: Tensor) -> None:
 
 def host_work(module: ImageModule, batch: Batch, monkeypatch, run: Callable[..., None] = step) -> list[str]:
     """The places at which a step, after two ordinary ones, works on the host; empty for a step that can be captured."""
+    batch = module.prepare(batch)
     run(module, batch)
     run(module, batch)
     module.to("meta")

@@ -9,7 +9,15 @@ from lightning_gen.batches import Batch
 from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule
 from lightning_gen.errors import UserError
 
-__all__ = ["Generate", "check_labels", "condition_rows", "draw_vectors", "generate_function", "truncated_normal"]
+__all__ = [
+    "Generate",
+    "check_labels",
+    "condition_rows",
+    "draw_vectors",
+    "generate_function",
+    "slerp",
+    "truncated_normal",
+]
 
 #: vectors (N, Z) and N rows of the condition, None for a model without -> uint8 (N, C, H, W)
 Generate = Callable[[Tensor, Batch | None], Tensor]
@@ -66,3 +74,14 @@ def truncated_normal(n: int, dims: int, bound: float, generator: Generator) -> T
     uniform = torch.rand(n, dims, generator=generator, dtype=torch.float64)
     inside = below + (1 - 2 * below) * uniform.clamp(1e-12, 1 - 1e-12)
     return torch.special.ndtri(inside).float()
+
+
+def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Interpolate, (N, Z) and (N, Z) -> the point at `share` of the great circle from a to b (White 2016, Eq. 1): noise
+    between two noises keeps their length, where that of the straight line's middle is one that training never
+    showed."""
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)
+    angle = cosine.acos()[:, None]
+    line = (1 - share) * a + share * b
+    arc = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin().clamp(min=1e-12)
+    return torch.where(angle.sin() < 1e-4, line, arc)

@@ -1,0 +1,73 @@
+"""What text to image adds to the losses of a GAN: wrong pairs, a penalty at real pairs, equal colours of all sizes."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, mse_loss
+
+from lightning_gen.errors import UserError
+
+__all__ = ["MatchingPenalty", "colour_consistency", "mismatched_rows"]
+
+
+def mismatched_rows(words: Tensor) -> Tensor:
+    """Find for each row the next one of the batch whose text differs, so that a wrong pair is never a right one.
+
+    Args:
+        words: the texts as read, (B, L); equal rows are equal texts.
+
+    Returns:
+        int64 (B,); a row where all texts are equal gets itself.
+    """
+    same = (words[:, None] == words[None]).all(2)  # (B, B)
+    place = torch.arange(len(words), device=words.device)
+    steps = torch.remainder(place[None] - place[:, None], len(words))  # from row i to row j, going on at the start
+    return (steps + len(words) * same).argmin(1)
+
+
+@final
+class MatchingPenalty:
+    """weight * E |grad D(x, t)|^power over the image x and the code t of real pairs (Tao et al. 2022, DF-GAN, Eq. 1):
+    real pictures with their own text lie on a smooth top of D.
+
+    Args:
+        weight: k of the paper, 0 or more.
+        power: p of the paper, above 0.
+    """
+
+    def __init__(self, weight: float = 2.0, power: float = 6.0) -> None:
+        if weight < 0 or not power > 0:
+            raise UserError(f"penalty is {weight:g} times the power {power:g}: want 0 or more, and above 0")
+        self.weight, self.power = weight, power
+
+    def __call__(self, critic: Callable[[Tensor, Tensor], Tensor], image: Tensor, code: Tensor) -> Tensor:
+        """Compute the penalty of `critic`, called with (image (B, C, H, W), code (B, K)), at these pairs."""
+        image, code = image.detach().requires_grad_(True), code.detach().requires_grad_(True)
+        found = torch.autograd.grad(critic(image, code).sum(), (image, code), create_graph=True)
+        squared = sum(part.flatten(1).float().square().sum(1) for part in found)  # (B,)
+        assert isinstance(squared, Tensor)
+        return self.weight * (squared + 1e-12).pow(self.power / 2).mean()
+
+
+def colour_consistency(images: Sequence[Tensor]) -> Tensor:
+    """Compare mean colours and covariances of colours of the pictures of each size with those of the next smaller one:
+    |mu_i - mu_(i-1)|^2 + 5 |S_i - S_(i-1)|^2, means over channels and pictures (Zhang et al. 2018, Eq. 8, with the
+    factors of the reference code). The smaller picture carries no gradient.
+
+    Args:
+        images: signed (B, C, h, w) each, from the smallest; 2 or more.
+    """
+    total = images[0].new_zeros(())
+    for small, large in itertools.pairwise(images):
+        (mean, spread), (target, wanted) = _statistics(large), _statistics(small.detach())
+        total = total + mse_loss(mean, target) + 5.0 * mse_loss(spread, wanted)
+    return total
+
+
+def _statistics(image: Tensor) -> tuple[Tensor, Tensor]:
+    mean = adaptive_avg_pool2d(image, 1)  # (B, C, 1, 1)
+    centred = (image - mean).flatten(2)
+    return mean.flatten(1), centred @ centred.transpose(1, 2) / centred.shape[2]

@@ -1,0 +1,149 @@
+"""Generators of text to image: how a text becomes a code, and a code with noise becomes images of several sizes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from lightning_gen.batches import Batch
+from lightning_gen.images import ImageSpec
+from lightning_gen.nets.condition import Condition
+from lightning_gen.nets.text.encoder import TextEncoder
+
+__all__ = [
+    "Augmentation",
+    "Drawn",
+    "StackedGenerator",
+    "TextGenerator",
+    "TextNet",
+    "TextSource",
+    "TreeGenerator",
+    "resized",
+]
+
+#: called with (spec)
+TextSource = Callable[[ImageSpec], TextEncoder]
+#: called with (spec, text encoder), such as `ConditioningAugmentation`
+Augmentation = Callable[[ImageSpec, TextSource], Condition]
+
+
+class Drawn(NamedTuple):
+    """Signed images from the smallest to the largest, each (B, C, h, w), and the loss of their condition, a scalar in
+    nats, or None."""
+
+    images: tuple[Tensor, ...]
+    condition_loss: Tensor | None = None
+
+
+def resized(image: Tensor, shrink: int) -> Tensor:
+    """Average squares of `shrink` pixels, (B, C, H, W) -> (B, C, H / shrink, W / shrink)."""
+    return image if shrink == 1 else avg_pool2d(image, shrink)
+
+
+class TextGenerator(nn.Module, ABC):
+    """Noise and texts -> images of one or several sizes."""
+
+    #: by how much each image is smaller than the full one, such as (4, 2, 1)
+    shrinks: tuple[int, ...]
+
+    @property
+    @abstractmethod
+    def condition(self) -> Condition:
+        """The condition, or one of equal ones: it draws captions and prepares batches."""
+
+    @abstractmethod
+    def code(self, batch: Batch | None) -> tuple[Tensor, Tensor | None]:
+        """Texts of a batch -> codes (B, K), and the loss of the condition, or None."""
+
+    @abstractmethod
+    def draw(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]:
+        """Noise (B, Z) and codes (B, K) -> signed images in the order of `shrinks`."""
+
+    def forward(self, z: Tensor, batch: Batch | None) -> Drawn:
+        code, loss = self.code(batch)
+        return Drawn(self.draw(z, code), loss)
+
+
+class TextNet(nn.Module, ABC):
+    """z (B, Z) and codes (B, K) -> signed images in the order of `shrinks`."""
+
+    #: see `TextGenerator`
+    shrinks: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]: ...
+
+
+@final
+class TreeGenerator(TextGenerator):
+    """One condition and one network.
+
+    Args:
+        condition: of the texts; gives a vector.
+        net: called with (z, code).
+    """
+
+    def __init__(self, condition: Condition, net: TextNet) -> None:
+        super().__init__()
+        self._condition, self.net, self.shrinks = condition, net, net.shrinks
+
+    @property
+    def condition(self) -> Condition:
+        return self._condition
+
+    def code(self, batch: Batch | None) -> tuple[Tensor, Tensor | None]:
+        found = self._condition(batch)
+        assert isinstance(found.vector, Tensor)
+        return found.vector, found.loss
+
+    def draw(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]:
+        return self.net(z, code)
+
+
+@final
+class StackedGenerator(TextGenerator):
+    """Two conditions and two networks: Stage II makes the image of Stage I larger.
+
+    Args:
+        conditions: of Stage I and Stage II, with vectors of equal length.
+        first: called with (z, code).
+        second: called with (small image, code).
+        shrink: by how much the image of Stage I is smaller.
+    """
+
+    def __init__(
+        self, conditions: tuple[Condition, Condition], first: nn.Module, second: nn.Module, shrink: int
+    ) -> None:
+        super().__init__()
+        self.first_condition, self.second_condition = conditions
+        self.first, self.second, self.shrinks = first, second, (shrink, 1)
+
+    @property
+    def condition(self) -> Condition:
+        return self.first_condition
+
+    def code(self, batch: Batch | None) -> tuple[Tensor, Tensor | None]:
+        codes = [self.first_condition.vector(batch), self.second_condition.vector(batch)]
+        return torch.cat([code for code in codes if code is not None], 1), None
+
+    def draw(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]:
+        one, two = code.chunk(2, 1)
+        small = self.first(z, one)
+        return small, self.second(small, two)
+
+    def sketch(self, z: Tensor, batch: Batch) -> Drawn:
+        """Draw with Stage I alone: one small image."""
+        found = self.first_condition(batch)
+        return Drawn((self.first(z, found.vector),), found.loss)
+
+    def finish(self, z: Tensor, batch: Batch) -> Drawn:
+        """Draw with Stage II on a Stage I that does not learn, and is in eval mode: one large image."""
+        for part in (self.first_condition, self.first):
+            part.eval()
+        with torch.no_grad():
+            small = self.first(z, self.first_condition.vector(batch))
+        found = self.second_condition(batch)
+        return Drawn((self.second(small, found.vector),), found.loss)
