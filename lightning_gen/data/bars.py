@@ -38,7 +38,7 @@ from lightning_gen.music.notation import (
     transposed,
 )
 
-__all__ = ["Bars", "MidiFolder", "ToyMelodies"]
+__all__ = ["Bars", "MidiFolder", "ToyMelodies", "say_once", "tunes_by_split", "what_was_found"]
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _ENDINGS = (".mid", ".midi")
@@ -129,18 +129,26 @@ class MidiFolder(Bars):
             except UnusableError as reason:
                 left_out[str(reason)] += 1
         if len(found) < 3:
-            raise UserError(f"data.root is {self.root}, with {_sentence(found, left_out)}: want 3 tunes in 4/4 or more")
-        _say(f"{self.root}: {_sentence(found, left_out)}")
+            raise UserError(f"data.root is {self.root}, with {what_was_found(found, left_out)}: want 3 tunes in 4/4 or more")
+        say_once(f"{self.root}: {what_was_found(found, left_out)}")
         return found
 
     def tunes(self) -> Mapping[Split, list[tuple[Tensor, Tensor, Tensor]]]:
-        names = sorted(self._read)
-        places = held_out({"train": names}, self.share, self.split_seed)
-        tunes = {split: [self._read[names[i]] for i in places[split].tolist()] for split in _SPLITS}
-        return {split: [(tune.bars, tune.chords, tune.previous) for tune in found] for split, found in tunes.items()}
+        return tunes_by_split(self._read, self.share, self.split_seed)
 
 
-def _sentence(found: Mapping[str, Tune], left_out: Counter[str]) -> str:
+def tunes_by_split(
+    found: Mapping[str, Tune], share: float, seed: int
+) -> Mapping[Split, list[tuple[Tensor, Tensor, Tensor]]]:
+    """Cut tunes by name into splits, as `Bars.tunes` wants them."""
+    names = sorted(found)
+    places = held_out({"train": names}, share, seed)
+    tunes = {split: [found[names[i]] for i in places[split].tolist()] for split in _SPLITS}
+    return {split: [(tune.bars, tune.chords, tune.previous) for tune in some] for split, some in tunes.items()}
+
+
+def what_was_found(found: Mapping[str, Tune], left_out: Counter[str]) -> str:
+    """``403 usable tunes of 13,701 bars; 397 files left out (281 meter 6/8, ...)``."""
     bars = sum((tune.dropped for tune in found.values()), Counter[str]())
     parts = [f"{len(found)} usable tunes of {sum(len(tune.bars) for tune in found.values()):,} bars"]
     for what, counted in (("files left out", left_out), ("bars left out", bars)):
@@ -151,7 +159,8 @@ def _sentence(found: Mapping[str, Tune], left_out: Counter[str]) -> str:
 
 
 @rank_zero_only
-def _say(text: str) -> None:
+def say_once(text: str) -> None:
+    """Say what was found, once in a process."""
     if text not in _SAID:
         _SAID.add(text)
         print(f"lightning-gen: {text}", file=sys.stderr)

@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_gen.errors import UserError
 from lightning_gen.music.notation import STEPS, Note, chord_notes, chord_pitches, notes_of, symbols_of
 
-__all__ = ["LARGEST", "Tune", "UnusableError", "midi_bytes", "read_tune"]
+__all__ = ["LARGEST", "Tune", "UnusableError", "cut_tune", "midi_bytes", "read_tune"]
 
 #: bytes of a file; whoever reads one byte more lets `read_tune` refuse it
 LARGEST = 4 << 20
@@ -65,7 +65,7 @@ def read_tune(content: bytes) -> Tune:
     count = -(-max(end for _, _, end in melody) * grid // STEPS)
     if count > _MOST_BARS:
         raise UnusableError(f"more than {_MOST_BARS} bars")
-    return _cut(melody, chords, grid, int(count))
+    return cut_tune(melody, chords, grid, int(count))
 
 
 def _parse(content: bytes) -> Any:
@@ -133,9 +133,20 @@ def _monophonic(notes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, i
     return kept
 
 
-def _cut(
+def cut_tune(
     melody: Sequence[tuple[int, int, int]], chords: Sequence[tuple[int, int, int]], grid: Fraction, count: int
 ) -> Tune:
+    """Cut a melody into bars.
+
+    Args:
+        melody: pitch, start and end of its notes, in order and without overlap.
+        chords: the same of all that accompanies it.
+        grid: sixteenths in the unit of the starts and ends.
+        count: of the bars.
+
+    Raises:
+        UnusableError: no bar lies on the sixteenths with a triad at its downbeat.
+    """
     whole, off_grid = _bars(melody, grid, count)
     sounding = _at_downbeats(chords, grid, count)
     dropped: Counter[str] = Counter()
