@@ -129,7 +129,9 @@ class MidiFolder(Bars):
             except UnusableError as reason:
                 left_out[str(reason)] += 1
         if len(found) < 3:
-            raise UserError(f"data.root is {self.root}, with {what_was_found(found, left_out)}: want 3 tunes in 4/4 or more")
+            raise UserError(
+                f"data.root is {self.root}, with {what_was_found(found, left_out)}: want 3 tunes in 4/4 or more"
+            )
         say_once(f"{self.root}: {what_was_found(found, left_out)}")
         return found
 

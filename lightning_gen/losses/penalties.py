@@ -1,7 +1,7 @@
 """Regularizers of a discriminator: terms of its loss, and projections of its weights after each step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, final
 
 import torch
@@ -10,9 +10,20 @@ from torch import Tensor, nn
 from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 from lightning_gen.schedules import Ramp, value_at
 
-__all__ = ["R1", "R2", "Critic", "GradientPenalty", "Lazy", "Penalty", "Regularizer", "StepCount", "WeightClip"]
+__all__ = [
+    "R1",
+    "R2",
+    "Critic",
+    "GradientPenalty",
+    "Lazy",
+    "Penalty",
+    "Regularizer",
+    "StepCount",
+    "WeightClip",
+    "penalty_terms",
+]
 
-#: signed images (B, C, H, W) -> logits, one or more per image
+#: signed images (B, C, H, W), or bars (B, 38, 16) -> logits, one or more per image
 Critic = Callable[[Tensor], Tensor]
 
 
@@ -41,6 +52,26 @@ class Regularizer(ABC):
     @abstractmethod
     def project(self, network: nn.Module) -> None:
         """Project the weights of the discriminator onto the allowed ones; called after each of its steps."""
+
+
+def penalty_terms(
+    regularizers: Sequence[Regularizer], critic: Critic, real: Tensor, fake: Tensor, count: StepCount
+) -> dict[str, Tensor]:
+    """Compute the terms of this step by name; the second of one name has its place behind it.
+
+    Args:
+        regularizers: of the discriminator.
+        critic: the discriminator, given the condition of the batch.
+        real: see `Regularizer.penalty`, as is `fake`.
+        fake: generated.
+        count: steps and images before this one.
+    """
+    found: dict[str, Tensor] = {}
+    for i, regularizer in enumerate(regularizers):
+        name = regularizer.name if regularizer.name not in found else f"{regularizer.name}_{i}"
+        value = regularizer.penalty(critic, real, fake, count)
+        found |= {} if value is None else {name: value}
+    return found
 
 
 class Penalty(Regularizer, ABC):
@@ -100,7 +131,7 @@ class GradientPenalty(Penalty):
         self.weight = weight
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
-        share = torch.rand(len(real), 1, 1, 1, device=real.device).to(real.dtype)
+        share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device).to(real.dtype)
         norm = (_squared_norm(critic, fake.lerp(real, share)) + 1e-12).sqrt()  # the root has no gradient at 0
         return self.weight * (norm - 1.0).square().mean()
 

@@ -18,7 +18,7 @@ from lightning_gen.contracts import (
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.losses.penalties import Regularizer, StepCount
+from lightning_gen.losses.penalties import Regularizer, StepCount, penalty_terms
 from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
@@ -98,12 +98,7 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
 
     def _penalties(self, batch: Batch, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         count = StepCount(self.steps_made["discriminator"], self.images_seen)
-        found: dict[str, Tensor] = {}
-        for i, regularizer in enumerate(self.regularizers):
-            name = regularizer.name if regularizer.name not in found else f"{regularizer.name}_{i}"
-            value = regularizer.penalty(lambda x: self.discriminate(x, batch).logits, real, fake, count)
-            found |= _named(**{name: value})
-        return found
+        return penalty_terms(self.regularizers, lambda x: self.discriminate(x, batch).logits, real, fake, count)
 
     def generator_losses(self, batch: Batch) -> Losses:
         fakes = self.fakes(batch)

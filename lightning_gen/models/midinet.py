@@ -1,17 +1,20 @@
 """MidiNet: melodies bar by bar, each given its chord and the bar before (Yang et al. 2017)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import final
 
 import torch
 from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch
-from lightning_gen.contracts import AdversarialModule, AdversarialTraining, GenerativeModule, Losses
+from lightning_gen.contracts import AdversarialModule, AdversarialTraining, GenerativeModule, Losses, PlayerName
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.losses.adversarial import AdversarialLoss
+from lightning_gen.losses.penalties import Regularizer, StepCount, penalty_terms
 from lightning_gen.music.notation import chord_vector, legal
+from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
 from lightning_gen.nets.music.condition import check_bars, draw_chord, one_hot_bars
 from lightning_gen.nets.music.midinet import BarDiscriminator, BarGenerator, BarOutput, GumbelOneHot
 
@@ -29,6 +32,8 @@ class MidiNet(AdversarialModule, GenerativeModule):
         loss: of both players; the paper smooths the labels of real bars.
         training: how the players learn.
         generator: called with (latent_dim).
+        discriminator: called without arguments; judges a bar, its chord and the bar before.
+        regularizers: of the discriminator (the paper has none).
         output: how bars are made of the generator's raw outputs (None: drawn, as one-hot symbols).
         latent_dim: Z, 1 or more.
 
@@ -37,7 +42,7 @@ class MidiNet(AdversarialModule, GenerativeModule):
     """
 
     generator: nn.Module
-    discriminator: BarDiscriminator
+    discriminator: nn.Module
     condition_keys = ("label", "previous")
     generator_weights = {"adversarial": 1.0, "features": 0.1, "mean_bar": 0.01}  # noqa: RUF012
 
@@ -47,6 +52,8 @@ class MidiNet(AdversarialModule, GenerativeModule):
         loss: AdversarialLoss,
         training: AdversarialTraining,
         generator: Callable[[int], nn.Module] = BarGenerator,
+        discriminator: Callable[[], nn.Module] = BarDiscriminator,
+        regularizers: Sequence[Regularizer] = (),
         output: BarOutput | None = None,
         latent_dim: int = 100,
     ) -> None:
@@ -54,7 +61,8 @@ class MidiNet(AdversarialModule, GenerativeModule):
         check_counts("model", latent_dim=latent_dim)
         super().__init__(spec, training)
         self.loss, self.latent_dim = loss, latent_dim
-        self.generator, self.discriminator = generator(latent_dim), BarDiscriminator()
+        self.generator, self.discriminator = generator(latent_dim), discriminator()
+        self.regularizers = list(regularizers)
         self.output = output or GumbelOneHot()
 
     def make_fakes(self, batch: Batch) -> Tensor:
@@ -62,21 +70,39 @@ class MidiNet(AdversarialModule, GenerativeModule):
         raw = self.generator(z, chord_vector(batch["label"]), one_hot_bars(batch["previous"]))
         return self.output(raw, torch.rand_like(raw))
 
+    def judge(self, bars: Tensor, batch: Batch) -> DiscriminatorOutput:
+        """Bars (B, 38, 16) with the chords and the bars before of `batch` -> outputs of the discriminator."""
+        return self.discriminator(bars, chord_vector(batch["label"]), one_hot_bars(batch["previous"]))
+
     def discriminator_losses(self, batch: Batch) -> Losses:
-        chord = chord_vector(batch["label"])
-        of_real = self.discriminator(one_hot_bars(batch["image"]), chord).logits
-        of_fake = self.discriminator(self.fakes(batch).detach(), chord).logits
+        real, fake = one_hot_bars(batch["image"]), self.fakes(batch).detach()
+        of_real, of_fake = self.judge(real, batch).logits, self.judge(fake, batch).logits
         self.latest_logits = {"real": of_real.detach(), "fake": of_fake.detach()}
-        return {"adversarial": self.loss.discriminator(of_real, of_fake)}
+        losses = {"adversarial": self.loss.discriminator(of_real, of_fake)}
+        count = StepCount(self.steps_made["discriminator"], self.images_seen)
+        critic = partial(self._logits, batch)
+        return losses | penalty_terms(self.regularizers, critic, real, fake.to(real.dtype), count)
+
+    def _logits(self, batch: Batch, bars: Tensor) -> Tensor:
+        return self.judge(bars, batch).logits
 
     def generator_losses(self, batch: Batch) -> Losses:
-        chord, real, fake = chord_vector(batch["label"]), one_hot_bars(batch["image"]), self.fakes(batch)
-        of_fake, of_real = self.discriminator(fake, chord), self.discriminator(real, chord)
+        real, fake = one_hot_bars(batch["image"]), self.fakes(batch)
+        of_fake, of_real = self.judge(fake, batch), self.judge(real, batch)
         return {
             "adversarial": self.loss.generator(of_fake.logits, lambda: of_real.logits),
             "features": _half_square(of_fake.features[0].mean(0) - of_real.features[0].detach().mean(0)),
             "mean_bar": _half_square(fake.mean(0) - real.mean(0)),
         }
+
+    def step_constants(self) -> Hashable:
+        count = StepCount(self.steps_made["discriminator"], self.images_seen)
+        return tuple(regularizer.constants(count) for regularizer in self.regularizers)
+
+    def after_step(self, player: PlayerName) -> None:
+        if player == "discriminator":
+            for regularizer in self.regularizers:
+                regularizer.project(self.discriminator)
 
     def sample(
         self,

@@ -11,10 +11,12 @@ from lightning_gen.data.bars import ToyMelodies
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.losses.adversarial import OneSidedSmoothing
+from lightning_gen.losses.penalties import R1, R2
 from lightning_gen.models.midinet import MidiNet
 from lightning_gen.music.notation import chord_vector
 from lightning_gen.nets.music.condition import one_hot_bars
 from lightning_gen.nets.music.midinet import BarGenerator, GumbelOneHot, OneHot, Sigmoid
+from lightning_gen.nets.music.residual_bars import ResidualBarDiscriminator, ResidualBarGenerator
 
 SPEC = ToyMelodies(4).spec
 
@@ -33,7 +35,8 @@ def test_losses_are_those_of_the_paper():
     module, rows = model().train(False), batch()
     chord, real, fake = chord_vector(rows["label"]), one_hot_bars(rows["image"]), module.make_fakes(rows)
     module._shared_fakes = fake
-    of_real, of_fake = module.discriminator(real, chord), module.discriminator(fake, chord)
+    before = one_hot_bars(rows["previous"])
+    of_real, of_fake = (module.discriminator(bars, chord, before) for bars in (real, fake))
     found = module.generator_losses(rows)
     difference = of_fake.features[0].mean(0) - of_real.features[0].mean(0)
     assert torch.allclose(found["features"], difference.square().sum() / 2)
@@ -85,3 +88,21 @@ def test_images_are_refused():
         MidiNet(ImageSpec(1, 8, 8), OneSidedSmoothing(), AdversarialTraining(adam, adam))
     with pytest.raises(UserError, match=r"loss.target is 0.3: want above 0.5"):
         OneSidedSmoothing(0.3)
+
+
+def test_penalties_are_gradients_of_one_bar_each():
+    make = {"generator": partial(ResidualBarGenerator, width=8, blocks=1)}
+    make["discriminator"] = partial(ResidualBarDiscriminator, width=8, blocks=1)
+    module, rows = model(**make, regularizers=[R1(2.0), R2(4.0)]), batch()
+    found = module.discriminator_losses(rows)
+    real = one_hot_bars(rows["image"])
+    slopes = []
+    for i in range(len(real)):
+        one = {key: value[i : i + 1] for key, value in rows.items()}
+        bar = real[i : i + 1].clone().requires_grad_(True)
+        slopes.append(torch.autograd.grad(module.judge(bar, one).logits.sum(), bar)[0].square().sum())
+    assert torch.allclose(found["r1"], torch.stack(slopes).mean(), rtol=1e-4)
+    assert found["r2"] > 0
+    assert not torch.equal(
+        module.judge(real, rows).logits, module.judge(real, {**rows, "previous": rows["image"]}).logits
+    )

@@ -15,9 +15,20 @@ from torch.nn.functional import leaky_relu, one_hot, relu, sigmoid
 from lightning_gen.music.notation import STEPS, SYMBOLS
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
 
-__all__ = ["BarDiscriminator", "BarGenerator", "BarOutput", "Conditioner", "GumbelOneHot", "OneHot", "Sigmoid"]
+__all__ = [
+    "CHORD",
+    "BarDiscriminator",
+    "BarGenerator",
+    "BarOutput",
+    "Conditioner",
+    "GumbelOneHot",
+    "OneHot",
+    "Sigmoid",
+    "spread",
+]
 
-_CHORD = 13
+#: numbers of a chord vector
+CHORD = 13
 
 
 class BarOutput(nn.Module, ABC):
@@ -115,9 +126,9 @@ class BarGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.conditioner, self.joins = Conditioner(), tuple(joins)
-        self.first, self.first_norm = nn.Linear(latent_dim + _CHORD, hidden), nn.BatchNorm1d(hidden)
-        self.second, self.second_norm = nn.Linear(hidden + _CHORD, 2 * width), nn.BatchNorm1d(2 * width)
-        inputs = [width + _CHORD + (self.conditioner.width if steps in self.joins else 0) for steps in (2, 4, 8, 16)]
+        self.first, self.first_norm = nn.Linear(latent_dim + CHORD, hidden), nn.BatchNorm1d(hidden)
+        self.second, self.second_norm = nn.Linear(hidden + CHORD, 2 * width), nn.BatchNorm1d(2 * width)
+        inputs = [width + CHORD + (self.conditioner.width if steps in self.joins else 0) for steps in (2, 4, 8, 16)]
         self.doublings = nn.ModuleList(nn.ConvTranspose1d(channels, width, 2, 2) for channels in inputs[:3])
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(3))
         self.last = nn.Conv1d(inputs[3], SYMBOLS, 1)
@@ -132,11 +143,12 @@ class BarGenerator(nn.Module):
         return self.last(self._joined(x, chord, maps[3]))
 
     def _joined(self, x: Tensor, chord: Tensor, seen: Tensor) -> Tensor:
-        parts = [x, _spread(chord, x.shape[2])]
+        parts = [x, spread(chord, x.shape[2])]
         return torch.cat([*parts, seen] if x.shape[2] in self.joins else parts, 1)
 
 
-def _spread(chord: Tensor, steps: int) -> Tensor:
+def spread(chord: Tensor, steps: int) -> Tensor:
+    """Chord vectors (B, 13) at each step: (B, 13, S)."""
     return chord[:, :, None].expand(-1, -1, steps)
 
 
@@ -146,15 +158,15 @@ class BarDiscriminator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv1d(SYMBOLS + _CHORD, 14, 2, 2)
-        self.second, self.second_norm = nn.Conv1d(14 + _CHORD, 77, 4, 2), nn.BatchNorm1d(77)
-        self.third, self.third_norm = nn.Linear(77 * 3 + _CHORD, 1024), nn.BatchNorm1d(1024)
-        self.last = nn.Linear(1024 + _CHORD, 1)
+        self.first = nn.Conv1d(SYMBOLS + CHORD, 14, 2, 2)
+        self.second, self.second_norm = nn.Conv1d(14 + CHORD, 77, 4, 2), nn.BatchNorm1d(77)
+        self.third, self.third_norm = nn.Linear(77 * 3 + CHORD, 1024), nn.BatchNorm1d(1024)
+        self.last = nn.Linear(1024 + CHORD, 1)
 
-    def forward(self, bars: Tensor, chord: Tensor) -> DiscriminatorOutput:
-        """Bars (B, 38, 16), chord vectors (B, 13)."""
-        features = leaky_relu(self.first(torch.cat([bars, _spread(chord, STEPS)], 1)), 0.2)  # (B, 14, 8)
-        x = torch.cat([features, _spread(chord, STEPS // 2)], 1)
+    def forward(self, bars: Tensor, chord: Tensor, previous: Tensor) -> DiscriminatorOutput:
+        """Bars (B, 38, 16), chord vectors (B, 13); the bars before, (B, 38, 16), are not looked at."""
+        features = leaky_relu(self.first(torch.cat([bars, spread(chord, STEPS)], 1)), 0.2)  # (B, 14, 8)
+        x = torch.cat([features, spread(chord, STEPS // 2)], 1)
         x = leaky_relu(self.second_norm(self.second(x)), 0.2).flatten(1)  # (B, 77 * 3)
         x = leaky_relu(self.third_norm(self.third(torch.cat([x, chord], 1))), 0.2)
         return DiscriminatorOutput(self.last(torch.cat([x, chord], 1))[:, 0], (features,))
