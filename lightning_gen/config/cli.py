@@ -22,6 +22,7 @@ COMMANDS = {
     "encode": ("lightning_gen.tasks.encode", "a table of codes, and what they keep beside PCA"),
     "latent": ("lightning_gen.tasks.latent", "pictures of the latent space: map, manifold, interpolation"),
     "directions": ("lightning_gen.tasks.directions", "strips along what a first layer finds, a class or an attribute"),
+    "axes": ("lightning_gen.tasks.axes", "axes of attributes in a generator's codes, with locks, and what they leak"),
     "cluster": ("lightning_gen.tasks.cluster", "clusters of codes held against the labels"),
     "outliers": ("lightning_gen.tasks.outliers", "how surprising each image is; outliers"),
     "density": ("lightning_gen.tasks.density", "a picture of a model's density over a plane, beside the true one"),

@@ -69,6 +69,11 @@ class StyleModule(NoiseModule):
     def style_mean(self) -> Tensor:
         """The mean style, float (W,)."""
 
+    @property
+    @abstractmethod
+    def style_weights(self) -> Tensor:
+        """The weights that a style meets first, of all layers together, float (F, W)."""
+
     @abstractmethod
     def styles(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         """float (B, Z), and B rows of the condition where the model has one -> float (B, W)."""

@@ -27,6 +27,7 @@ from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.discriminator import Discriminator
 from lightning_gen.nets.gan.generator import ConditionedGenerator
 from lightning_gen.nets.gan.style_generator import StyleGenerator
+from lightning_gen.nets.gan.style_layers import ModulatedConv2d
 
 __all__ = ["StyleGAN2", "path_lengths"]
 
@@ -197,6 +198,11 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
     @property
     def style_mean(self) -> Tensor:
         return self.net.w_mean
+
+    @property
+    def style_weights(self) -> Tensor:
+        layers = [layer.affine for layer in self.net.modules() if isinstance(layer, ModulatedConv2d)]
+        return torch.cat([layer.weight * layer.scale for layer in layers])
 
     def styles(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         return self.net.mapping(z, self.generator.condition.vector(condition))

@@ -1,0 +1,136 @@
+"""Axes: the algebra of locks, steps that are closed at a picture, what is measured, and the command."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_run
+from lightning_gen.contracts import StyleModule
+from lightning_gen.errors import UserError
+from lightning_gen.evaluation import readers
+from lightning_gen.evaluation.readers import attribute_reader
+from lightning_gen.tasks.common.axes import Axes, axes_hash, edit, fit_axes, load_axes, locked_steps, ridge
+from lightning_gen.tasks.common.axis_facts import _grows, correlations
+from lightning_gen.tasks.common.code_space import CodeSpace
+
+
+class Bent:
+    """A space and a reader whose scores bend: two attributes of codes of three numbers, which leak into each other."""
+
+    def images(self, codes):
+        return codes
+
+    def scores(self, codes):
+        a, b = codes[:, 0] + 0.4 * codes[:, 1], codes[:, 1] + 0.3 * codes[:, 0].square()
+        return torch.stack([a + 0.1 * a.tanh(), b], 1)
+
+
+def _bent(count=4000):
+    codes = torch.randn(count, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 0.5, 2.0])
+    axes, explained = fit_axes(codes, Bent().scores(codes))
+    return codes, axes, explained
+
+
+def test_ridge_finds_a_linear_score_and_says_what_it_explains():
+    codes = torch.randn(2000, 4)
+    scores = torch.stack([codes @ torch.tensor([1.0, -2, 0, 0]), torch.randn(2000)], 1)
+    weights, explained = ridge(codes, scores, 1e-6)
+    assert torch.allclose(weights[:, 0], torch.tensor([1.0, -2, 0, 0]), atol=1e-3)
+    assert float(explained[0]) > 0.99
+    assert float(explained[1]) < 0.05
+
+
+def test_locked_steps_move_one_score_and_are_the_shortest_that_do():
+    covariance = torch.diag(torch.tensor([1.0, 0.25, 4.0])) + 0.1
+    weights = torch.tensor([[1.0, 0.5], [0.0, 1.0], [0.2, 0.0]])
+    axes = Axes(torch.zeros(3), covariance, weights, torch.ones(2), torch.zeros(0, 3), {})
+    steps = locked_steps(axes, [0, 1])
+    assert torch.allclose(steps @ weights, torch.eye(2), atol=1e-3)
+    inverse = torch.linalg.inv(covariance)
+    free = torch.linalg.svd(weights.T)[2][2]  # changes neither score
+    for step in steps:
+        cost = step @ inverse @ step
+        for other in (step + 0.1 * free, step - 0.1 * free):
+            assert other @ inverse @ other > cost
+
+
+def test_a_lock_that_is_closed_at_the_picture_holds_where_a_linear_one_leaks():
+    codes, axes, _ = _bent()
+    space, start = Bent(), Bent().scores(codes[:40])
+    worst = {}
+    for corrections in (0, 3):
+        made = [
+            edit(space, space, axes, code, {0: float(score[0] + 1.0)}, [1], corrections)
+            for code, score in zip(codes[:40], start, strict=True)
+        ]
+        change = torch.stack([one.scores for one in made]) - start
+        worst[corrections] = (change - torch.tensor([1.0, 0.0])).abs().mean(0)
+    assert (worst[3] < 0.1).all()
+    assert float(worst[3][1]) < 0.3 * float(worst[0][1])
+
+
+def test_the_stretch_in_which_numbers_grow():
+    assert _grows([3.0, 1, 2, 3, 4, 5, 4]) == (1, 5)
+    assert _grows([9.0, 8, 7, 6, 5, 4, 3]) == (3, 3)
+    assert correlations(torch.tensor([[0.0, 1], [1, 0], [2, -1]]))[0] == pytest.approx([1.0, -1.0])
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """A StyleGAN2 of a batch, on coloured shapes with attributes, and its axes."""
+    root = tmp_path_factory.mktemp("faces")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTNING_GEN_CACHE", str(root / "cache"))
+        patch.setattr(readers, "fit_reader", partial(readers.fit_reader, epochs=0, least=20))
+        words = ["fit", "-c", "configs/gan/stylegan2_shapes.yaml", "--run.root", str(root), "--run.name", "r"]
+        words += ["--run.images", "32", "--trainer.accelerator", "cpu", "--evaluation.samples", "0"]
+        words += ["--data.init_args.images", "400"]
+        for part in ("generator", "discriminator"):
+            words += [f"--model.init_args.{part}.init_args.{key}=8" for key in ("width", "most")]
+        assert main(words) == 0
+        few = ["--draws", "128", "--pictures", "3", "--unnamed", "2"]
+        assert main(["axes", str(root / "r"), *few, "--examples", "bright", "1,2", "3"]) == 0
+        yield root / "r"
+
+
+def test_the_command_keeps_axes_by_hash_with_what_they_do(faces, capsys):
+    [path] = (faces / "axes").glob("*.json")
+    about = json.loads(path.read_text())
+    count, steered = len(about["names"]), len(about["controls"])
+    assert about["hash"] == path.stem
+    assert about["unnamed"] == ["weights 1", "weights 2", "variance 1", "variance 2", "bright"]
+    assert set(about["leakage"]) == {"off", "linear", "closed"}
+    assert all(len(row) == count for row in about["leakage"]["closed"]["change"])
+    assert len(about["leakage"]["off"]["identity"]) == steered
+    assert set(about["ranges"]) == set(about["controls"])
+    assert set(about["reader"]) == set(about["names"])
+    assert path.with_suffix(".png").is_file()
+
+    module, data = load_run(faces)
+    space, reader = CodeSpace(module), attribute_reader(data)
+    axes = load_axes(faces / "axes", axes_hash(space, reader))
+    assert axes.weights.shape == (64, count)
+    assert axes.unnamed.shape == (5, 64)
+    # Truncation and seeds: the same code each time, nearer to the mean with less truncation.
+    near, far = (space.draw(1, 3, share)[0] for share in (0.3, 1.0))
+    assert torch.allclose(near - module.style_mean, 0.3 * (far - module.style_mean), atol=1e-5)
+    assert isinstance(module, StyleModule)
+    with pytest.raises(UserError, match="has no axes of this checkpoint and reader"):
+        load_axes(faces / "axes", "0" * 16)
+    path.with_suffix(".safetensors").write_bytes(b"no")
+    with pytest.raises(UserError, match="cannot be read: want lightning-gen axes again"):
+        load_axes(faces / "axes", path.stem)
+
+
+def test_what_a_user_gets_wrong_is_one_line(faces, gan, cgan, capsys):
+    for words, expected in (
+        ([str(faces), "--attributes", "smile"], "--attributes smile given: want some of"),
+        ([str(faces), "--examples", "a", "x", "1"], "--examples has x: want seeds of pictures"),
+        ([str(gan)], "data has no attributes"),
+        ([str(cgan)], "has a condition: want a model without, whose codes say everything"),
+    ):
+        assert main(["axes", *words, "--draws", "64"]) == 2
+        assert expected in capsys.readouterr().err
