@@ -30,6 +30,7 @@ COMMANDS = {
         "lightning_gen.tasks.translate",
         "your own pictures through a translation model",
     ),
+    "upscale": ("lightning_gen.tasks.upscale", "your own pictures at a larger size: upscale RUN PICTURES --out FOLDER"),
     "complete": ("lightning_gen.tasks.complete", "fill in the missing part of held-out images"),
     "compose": (
         "lightning_gen.tasks.compose",

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_gen.data.depth import eight_bits
 from lightning_gen.errors import UserError
 
-__all__ = ["Frame", "open_picture"]
+__all__ = ["Frame", "open_layers", "open_picture"]
 
 
 #: never others: Pillow hands PostScript to a program outside
@@ -30,10 +30,23 @@ def open_picture(content: bytes, name: str) -> Image.Image:
     Raises:
         UserError: it is no picture, is damaged or cut short, or has pixels of 32 bits.
     """
+    picture, alpha = open_layers(content, name)
+    if alpha is None:
+        return picture
+    white = Image.new(picture.mode, picture.size, "white")
+    return Image.composite(picture, white, alpha)
+
+
+def open_layers(content: bytes, name: str) -> tuple[Image.Image, Image.Image | None]:
+    """Do the same, but leave transparent pixels their colour: the picture, and its alpha channel where it has one.
+
+    Raises:
+        UserError: as `open_picture`.
+    """
     try:
         opened = Image.open(io.BytesIO(content), formats=_FORMATS)
         image = eight_bits(content, opened, name, _load) or _upright(opened)
-        return _composed(image, name, content)
+        return _layers(image, name, content)
     except UserError:
         raise
     except Exception as error:  # the decoders raise whatever the damage leads them to
@@ -56,15 +69,16 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def _composed(image: Image.Image, name: str, content: bytes) -> Image.Image:
-    """Lay transparent pixels on white; bring a palette and other modes to grey or RGB."""
+def _layers(image: Image.Image, name: str, content: bytes) -> tuple[Image.Image, Image.Image | None]:
+    """Part colours and alpha; bring a palette and other modes to grey or RGB."""
     if image.mode.startswith(("I", "F")):
         raise UserError(f"picture {name} has pixels of mode {image.mode}: want 8 or 16 bits per channel")
-    grey = image.mode in ("1", "L", "LA", "La") or _has_grey_palette(image)
+    grey, alpha = image.mode in ("1", "L", "LA", "La") or _has_grey_palette(image), None
     if image.has_transparency_data:
         image = _with_alpha(image, content)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image if image.mode == ("L" if grey else "RGB") else image.convert("L" if grey else "RGB")
+        alpha = image.getchannel("A")
+        image = image.convert("RGB")
+    return (image if image.mode == ("L" if grey else "RGB") else image.convert("L" if grey else "RGB")), alpha
 
 
 def _with_alpha(image: Image.Image, content: bytes) -> Image.Image:

@@ -1,6 +1,5 @@
 """The one protocol that turns a trained model into numbers: in training and afterwards, in one process or many."""
 
-import math
 import sys
 from collections.abc import Callable
 from typing import Any, get_args
@@ -28,11 +27,12 @@ from lightning_gen.evaluation.captions import caption_metrics, tower_metrics
 from lightning_gen.evaluation.chains import chain_count, chain_metrics, composed, makes_chains
 from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
 from lightning_gen.evaluation.cycles import cycle_metrics
+from lightning_gen.evaluation.distances import compare
 from lightning_gen.evaluation.enlarged import enlarged_metrics
 from lightning_gen.evaluation.features import embedded_extractor
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
 from lightning_gen.evaluation.pairs import block_of_outputs, pair_metrics
-from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
+from lightning_gen.evaluation.rows import Metrics, data_identity
 from lightning_gen.evaluation.segments import SegmenterFactory, fitted_segmenter, is_from_labels, segment_metrics
 from lightning_gen.evaluation.sentences import JudgeFactory, pictures_of_captions
 from lightning_gen.finite import finite_weights
@@ -246,7 +246,7 @@ class Evaluation:
         identity = self._identity(data, extractor) | {"samples": images, "seed": self.seed}
         metrics: Metrics = {}
         for distance in distances:
-            metrics |= _compare(distance, self._reference(distance, data, device), features, identity)
+            metrics |= compare(distance, self._reference(distance, data, device), features, identity)
         return metrics
 
     def extractor_of(self, data: ImageData, device: torch.device | str = "cpu") -> Extractor:
@@ -298,16 +298,3 @@ class Evaluation:
             return distance.reference(collect(data.size(self.split), (extractor.dims,), torch.float32, block).cpu())
 
         return cached(cache_path("reference", identity), make)
-
-
-def _compare(
-    distance: SetDistance, reference: dict[str, Tensor], features: Tensor, identity: dict[str, Any]
-) -> Metrics:
-    """The rows of one distance. Where an image has features that are not finite, the numbers are null, and say so."""
-    bad = int((~features.isfinite().all(1)).sum())
-    lost = {"not_finite": bad} if bad else {}
-    metrics: Metrics = {}
-    for name, number, error, better in distance.compare(reference, features.nan_to_num()):
-        number, error = (math.nan, None) if bad else (number, error)
-        metrics[name] = metric_row(number, error, better, identity | distance.settings) | lost
-    return metrics

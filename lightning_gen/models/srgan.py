@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import final
 
+import torch
 from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch
@@ -11,7 +12,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
 from lightning_gen.losses.perceptual import FeatureLoss
-from lightning_gen.nets.gan.discriminator import Discriminator
+from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
 from lightning_gen.nets.super_resolution.upscaler import Upscaler
 
 __all__ = ["ESRGAN", "SRGAN", "AdversarialSuperResolution"]
@@ -81,16 +82,27 @@ class AdversarialSuperResolution(AdversarialModule, SuperResolutionModule):
         if self.perceptual is not None:
             perceptual = self.perceptual
             losses["perceptual"] = lambda: perceptual(fake, real)
-        losses["features"] = lambda: self._matched(fake, real)
+        judged: dict[str, DiscriminatorOutput] = {}
+
+        def judge(name: str, image: Tensor) -> DiscriminatorOutput:
+            """Run the discriminator once for both losses that look at it."""
+            if name not in judged:
+                judged[name] = self.discriminator(image)
+            return judged[name]
+
+        losses["features"] = lambda: self._matched(judge("fake", fake).features, judge("real", real).features)
         losses["adversarial"] = lambda: self.loss.generator(
-            self.discriminator(fake).logits, lambda: self.discriminator(real).logits
+            judge("fake", fake).logits, lambda: judge("real", real).logits
         )
         return losses
 
-    def _matched(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Compute the mean absolute difference of the discriminator's features, summed over its layers."""
-        pairs = zip(self.discriminator(fake).features, self.discriminator(real).features, strict=True)
-        return sum(((a - b.detach()).abs().mean() for a, b in pairs), fake.new_zeros(()))
+    def _matched(self, fake: tuple[Tensor, ...], real: tuple[Tensor, ...]) -> Tensor:
+        """Compute the mean absolute difference of the discriminator's features, summed over their layers."""
+        if not fake:
+            name = type(self.discriminator).__name__
+            raise UserError(f"model.discriminator {name} gives no features: want weight 0, or CropDiscriminator")
+        distances = [(a - b.detach()).abs().mean() for a, b in zip(fake, real, strict=True)]
+        return torch.stack(distances).sum()
 
     def translate(self, batch: Batch, generator: Generator | None = None) -> Tensor:
         return from_signed(self.make_fakes(batch), self.spec.levels)

@@ -60,7 +60,7 @@ def write_onnx(path: Path, module: TranslationModule) -> str:
     """
     network, spec = module.network.eval().cpu(), module.spec.source
     assert spec is not None
-    program, free = _exported(network, torch.zeros(2, *spec.shape))
+    program, free = _exported(network, spec)
     for key, value in {"spec": json.dumps(module.spec.as_dict()), "scaling": "signed"}.items():
         program.model.metadata_props[key] = value
     program.save(str(path))
@@ -72,17 +72,16 @@ def write_onnx(path: Path, module: TranslationModule) -> str:
     return f"{taken}; from PyTorch it differs by {worst:.1e} at most"
 
 
-def _exported(network: nn.Module, example: Tensor) -> tuple[Any, bool]:
+def _exported(network: nn.Module, spec: ImageSpec) -> tuple[Any, bool]:
     """The program, and whether its sides are free."""
+    sides = [max(side, _SMALLEST) for side in spec.shape[1:]]
     side = {"min": _SMALLEST, "max": _LARGEST}
     dims = {0: torch.export.Dim("batch", min=1, max=4096)}
     free = dims | {2: torch.export.Dim("height", **side), 3: torch.export.Dim("width", **side)}
-    if min(example.shape[2:]) >= _SMALLEST:
-        try:
-            return _export(network, example, free), True
-        except Exception:
-            pass
-    return _export(network, example, {}), False
+    try:
+        return _export(network, torch.zeros(2, spec.channels, *sides), free), True
+    except Exception:  # a network that takes one size alone fails in ways of its own
+        return _export(network, torch.zeros(2, *spec.shape), {}), False
 
 
 def _export(network: nn.Module, example: Tensor, dims: dict[int, Any]) -> Any:
@@ -105,6 +104,7 @@ def _shapes(spec: ImageSpec, free: bool) -> list[tuple[int, ...]]:
     channels, height, width = spec.shape
     if not free:
         return [(2, channels, height, width)]
+    height, width = max(height, _SMALLEST), max(width, _SMALLEST)
     return [(2, channels, height, width), (1, channels, height + 5, 2 * width), (1, channels, 2 * height, width + 3)]
 
 

@@ -1,8 +1,8 @@
 """What a number is worth: trivial models of a data set, scored like real ones.
 
 bits/dim     the histogram of each pixel's levels; the set as one PNG; the set as one LZMA stream
-translation  the source itself, the mean target, the nearest training pair; the true target, where something is read off
-             the outputs (the best a model can hope for)
+translation  the source itself, enlarged by four filters where it is a smaller image, the mean target, the nearest
+             training pair; the true target, where something is read off the outputs (the best a model can hope for)
 melodies     the real bars one after the other
 distances    other real images (the best a model can hope for); ten real images over and over (a collapsed model);
              uniform noise
@@ -24,18 +24,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lightning_gen.batches import Batch
 from lightning_gen.config.arguments import Arguments, natural
 from lightning_gen.config.loading import load_data, load_section
-from lightning_gen.contracts import ImageData, Split
+from lightning_gen.contracts import ImageData, Split, SuperResolutionData
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.chains import chain_metrics
-from lightning_gen.evaluation.collection import BLOCK
+from lightning_gen.evaluation.collection import BLOCK, read_block
 from lightning_gen.evaluation.likelihood import likelihood_metric
 from lightning_gen.evaluation.protocol import Evaluation
 from lightning_gen.evaluation.rows import Metrics, evaluation_row
 from lightning_gen.files import write_json, write_png, write_text
 from lightning_gen.images import ImageSpec, as_pictures, grid
-from lightning_gen.tasks.common.trivial_translations import trivial_translations
+from lightning_gen.resampling import METHODS
+from lightning_gen.tasks.common.trivial_translations import enlarge_by, enlarged_name, trivial_translations
 
 __all__ = ["histogram_bits", "lzma_bits", "main", "png_bits"]
 
@@ -53,6 +55,9 @@ def main(arguments: list[str]) -> None:
     data = load_data(options.config)
     changes = {"split": options.split} | ({} if options.samples is None else {"samples": options.samples})
     evaluation = load_section(options.config, "evaluation", Evaluation, changes)
+    if isinstance(data, SuperResolutionData):
+        _enlarged(options.root, data, evaluation)
+        return  # a code length of crops, or a mean of them, says nothing
     if data.spec.source is not None:
         _translations(options.root, data, evaluation)
     train, held_out = (torch.cat([b["image"] for b in data.batches(split, 512)]) for split in ("train", options.split))
@@ -63,6 +68,20 @@ def main(arguments: list[str]) -> None:
     if data.spec.notation and evaluation.samples:
         measure = partial(chain_metrics, None, data, evaluation.split, evaluation.samples, evaluation.seed)
         _record(options.root, "baseline-chains", data, options.split, measure)
+
+
+def _enlarged(root: Path, data: SuperResolutionData, evaluation: Evaluation) -> None:
+    """Record the filters on whole pictures, and on crops as a set."""
+    for method in METHODS:
+        enlarge = enlarge_by(method, data)
+
+        def draw(block: int, enlarge: Callable[[Batch], Tensor] = enlarge) -> Tensor:
+            return enlarge(read_block(data, evaluation.split, block))
+
+        def measure(enlarge: Callable[[Batch], Tensor] = enlarge, draw: Callable[[int], Tensor] = draw) -> Metrics:
+            return evaluation.enlarged(enlarge, data) | evaluation.translations(draw, data)
+
+        _record(root, enlarged_name(method), data, evaluation.split, measure, draw(0))
 
 
 def _translations(root: Path, data: ImageData, evaluation: Evaluation) -> None:

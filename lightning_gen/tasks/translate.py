@@ -4,7 +4,6 @@ lightning-gen translate RUN FOLDER --out OUT            # sub/a.jpg becomes OUT/
 lightning-gen translate RUN PICTURE --out OUT --back    # by the inverse that a CycleGAN has as well
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.files import write_png
 from lightning_gen.images import ImageSpec, as_pictures
 from lightning_gen.tasks.common.picture_files import Job, plan
+from lightning_gen.tasks.common.picture_loop import each_picture
 from lightning_gen.tasks.common.require import require
 from lightning_gen.tasks.common.tiles import Tiles
 from lightning_gen.tasks.common.translation_page import write_page
@@ -141,20 +141,13 @@ def translate_pictures(
     if jobs and len(jobs[0].targets) > 1 and not direction.stochastic:
         name = type(direction.module).__name__
         raise UserError(f"--outputs {len(jobs[0].targets)} given: this {name} has one output per source, want 1")
-    scale, done, reasons = direction.scale, [], []
-    for number, job in enumerate(jobs):
-        try:
-            source = read_as(open_picture(job.source.read(job.place), job.name), direction.source, job.name)
-        except UserError as error:
-            reasons.append(str(error))
-            print(f"lightning-gen: left out: {error}", file=sys.stderr)
-        else:
-            _translate(direction, source[None], job, tiles, scale, seed * 1_000_003 + number)
-            done.append(job)
-        step()
-    if not done:
-        raise UserError(f"none of {len(jobs)} pictures could be read; the first: {reasons[0]}")
-    return done
+    scale = direction.scale
+
+    def work(number: int, job: Job) -> None:
+        source = read_as(open_picture(job.source.read(job.place), job.name), direction.source, job.name)
+        _translate(direction, source[None], job, tiles, scale, seed * 1_000_003 + number)
+
+    return each_picture(jobs, work, step)
 
 
 def _translate(direction: Direction, source: Tensor, job: Job, tiles: Tiles, scale: tuple[int, int], seed: int) -> None:

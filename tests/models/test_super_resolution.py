@@ -18,11 +18,13 @@ from lightning_gen.images import ImageSpec
 from lightning_gen.losses.adversarial import NonSaturating
 from lightning_gen.losses.perceptual import FeatureLoss
 from lightning_gen.models.srgan import ESRGAN, SRGAN
+from lightning_gen.nets.gan.patch import DomainDiscriminator
 from lightning_gen.nets.super_resolution.discriminator import CropDiscriminator
 from lightning_gen.nets.super_resolution.srresnet import SRResNet
 
 SPEC = ImageSpec(3, 16, 16, source=ImageSpec(3, 4, 4))
-PHASES = [Phase(8, 0, weights={"pixel": 1.0, "perceptual": 0.0, "adversarial": 0.0}), Phase(weights={"features": 1.0})]
+FIRST = Phase(8, 0, weights={"pixel": 1.0, "perceptual": 0.0, "features": 0.0, "adversarial": 0.0})
+PHASES = [FIRST, Phase(weights={"features": 1.0})]
 WORDS = ["--evaluation.samples", "0", "--run.health_every", "0", "--trainer.accelerator", "cpu"]
 TINY = ["--data.init_args.batch_size", "4", "--model.init_args.generator.init_args.width", "4"]
 
@@ -65,6 +67,13 @@ def test_losses_by_name(kind):
 def test_a_perceptual_weight_without_a_network_is_refused():
     with pytest.raises(UserError, match=r"weights the loss perceptual: want model.perceptual, or 0"):
         _model(phases=[Phase(weights={"perceptual": 1.0})])
+
+
+def test_features_of_a_discriminator_without_any_are_refused():
+    model = _model()
+    model.discriminator = DomainDiscriminator(SPEC, 4, 1)
+    with pytest.raises(UserError, match="DomainDiscriminator gives no features: want weight 0, or CropDiscriminator"):
+        model.generator_losses(_batch())["features"]()
 
 
 def _fit(root, config, name, images, *more):

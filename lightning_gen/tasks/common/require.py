@@ -9,6 +9,7 @@ from lightning_gen.contracts import (
     LatentModule,
     LikelihoodModule,
     ReconstructionModule,
+    SuperResolutionModule,
     TranslationModule,
     VariationalModule,
 )
@@ -26,6 +27,7 @@ _LACKS: dict[type, tuple[str, str]] = {
     LatentModule: ("has no codes", "a model with a vector per image, such as a VAE"),
     LikelihoodModule: ("has no likelihood", "a flow, VAE or autoregressive model"),
     ReconstructionModule: ("cannot reconstruct", "a model with codes, such as a VAE"),
+    SuperResolutionModule: ("does not enlarge pictures", "a model of super-resolution, such as SRResNet"),
     TranslationModule: ("does not translate", "a model of pairs or of two domains, such as Pix2Pix"),
     VariationalModule: ("has no latent variables with a rate", "a VAE"),
 }

@@ -20,9 +20,9 @@ class Tiles:
     """How large a tile is. Tiles begin at multiples of `side` - `overlap`.
 
     Of an inner border the outer quarter of the overlap is thrown away, and over the middle half one tile fades into
-    the next. Where a pixel of the output depends on no source pixel further away than a quarter of the overlap, and
-    `side` - `overlap` is a multiple of the network's strides, the result is that of the whole picture. Norms over the
-    picture are another matter: each tile has its own.
+    the next. One row of tiles is in memory at a time. Where a pixel of the output depends on no source pixel further
+    away than a quarter of the overlap, and `side` - `overlap` is a multiple of the network's strides, the result is
+    that of the whole picture. Norms over the picture are another matter: each tile has its own.
 
     Args:
         side: of a tile, pixels; a picture that fits into one is never cut.
@@ -52,18 +52,38 @@ class Tiles:
         rows, columns = (list(self._spans(length)) for length in source.shape[2:])
         if len(rows) == len(columns) == 1:
             return self._whole(source, translate, scale)
-        total, weights = None, torch.zeros(1, 1, source.shape[2] * scale[0], source.shape[3] * scale[1])
-        for top, bottom in rows:
-            down = self._fade(top, bottom, source.shape[2], scale[0])
-            for left, right in columns:
-                weight = down[:, None] * self._fade(left, right, source.shape[3], scale[1])
-                tile = self._whole(source[:, :, top:bottom, left:right], translate, scale)
-                total = torch.zeros(1, tile.shape[1], *weights.shape[2:]) if total is None else total
-                place = (..., slice(top * scale[0], bottom * scale[0]), slice(left * scale[1], right * scale[1]))
-                total[place] += tile * weight
-                weights[place] += weight
+        made: Tensor | None = None
+        sums: Tensor | None = None  # of the rows that the next band adds to
+        for number, (top, bottom) in enumerate(rows):
+            band = self._band(
+                source[:, :, top:bottom], self._fade(top, bottom, source.shape[2], scale[0]), translate, scale
+            )
+            if sums is not None:
+                band[:, :, : sums.shape[2]] += sums
+            if made is None:
+                sides = source.shape[2] * scale[0], source.shape[3] * scale[1]
+                made = torch.empty(1, band.shape[1] - 1, *sides, dtype=torch.uint8)
+            until = rows[number + 1][0] if number + 1 < len(rows) else bottom
+            done, sums = band.split([(until - top) * scale[0], (bottom - until) * scale[0]], 2)
+            made[:, :, top * scale[0] : until * scale[0]] = (done[:, :-1] / done[:, -1:]).round().to(torch.uint8)
+        assert made is not None
+        return made
+
+    def _band(
+        self, source: Tensor, down: Tensor, translate: Callable[[Tensor], Tensor], scale: tuple[int, int]
+    ) -> Tensor:
+        """Translate a row of tiles: sums of weighted pixels and, as the last channel, of the weights, float32."""
+        total: Tensor | None = None
+        for left, right in self._spans(source.shape[3]):
+            weight = down[:, None] * self._fade(left, right, source.shape[3], scale[1])
+            tile = self._whole(source[:, :, :, left:right], translate, scale)
+            if total is None:
+                total = torch.zeros(1, tile.shape[1] + 1, len(down), source.shape[3] * scale[1])
+            place = (..., slice(left * scale[1], right * scale[1]))
+            total[:, :-1][place] += tile * weight
+            total[:, -1:][place] += weight
         assert total is not None
-        return (total / weights).round().to(torch.uint8)
+        return total
 
     def _whole(self, source: Tensor, translate: Callable[[Tensor], Tensor], scale: tuple[int, int]) -> Tensor:
         height, width = source.shape[2:]
