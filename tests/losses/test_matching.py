@@ -1,0 +1,48 @@
+"""Wrong pairs are wrong, the penalty is the gradient's norm, equal colours cost nothing."""
+
+import pytest
+import torch
+
+from lightning_gen.errors import UserError
+from lightning_gen.losses.contrastive import text_image_nce
+from lightning_gen.losses.matching import MatchingPenalty, colour_consistency, mismatched_rows
+
+
+def test_a_wrong_pair_never_has_an_equal_text():
+    words = torch.tensor([[1, 2], [1, 2], [3, 0], [1, 2], [3, 0]])
+    assert mismatched_rows(words).tolist() == [2, 2, 3, 4, 0]
+    assert mismatched_rows(torch.ones(3, 2)).tolist() == [0, 1, 2]  # there is no other text
+    assert mismatched_rows(torch.arange(4)[:, None]).tolist() == [1, 2, 3, 0]  # the batch rolled by one
+
+
+def test_the_penalty_of_a_linear_critic_is_the_power_of_its_norm():
+    weight, other = torch.randn(12), torch.randn(5)
+
+    def critic(image, code):
+        return image.flatten(1) @ weight + code @ other
+
+    norm = (weight.square().sum() + other.square().sum()).sqrt()
+    found = MatchingPenalty(2.0, 6.0)(critic, torch.randn(4, 3, 2, 2), torch.randn(4, 5))
+    assert float(found.detach()) == pytest.approx(2 * float(norm) ** 6, rel=1e-4)
+    with pytest.raises(UserError, match="penalty is -1 times the power 6"):
+        MatchingPenalty(-1.0)
+
+
+def test_colour_consistency_is_zero_for_the_same_colours_and_teaches_the_larger_picture_alone():
+    small = torch.rand(2, 3, 4, 4).requires_grad_()
+    large = small.detach().repeat_interleave(2, 2).repeat_interleave(2, 3).requires_grad_()
+    assert float(colour_consistency([small, large]).detach()) == pytest.approx(0.0, abs=1e-10)
+    colour_consistency([small, large + 0.1]).backward()
+    assert small.grad is None
+    assert large.grad.abs().sum() > 0
+    assert float(colour_consistency([small, large + 0.1]).detach()) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_contrastive_pairs_cost_least_where_they_agree_and_equal_captions_are_no_error():
+    vectors = torch.eye(4)
+    same = torch.eye(4, dtype=torch.bool)
+    assert text_image_nce(vectors, vectors, same) < 0.01
+    assert text_image_nce(vectors, vectors.roll(1, 0), same) > 5
+    twice = vectors[[0, 0, 1, 2]]
+    equal = (twice @ twice.T) > 0.5
+    assert text_image_nce(twice, twice, equal) < 0.01
