@@ -110,6 +110,6 @@ class StackGAN(TextToImage):
 
     def generate_from_code(self, z: Tensor, code: Tensor) -> Tensor:
         small, large = self.generator.draw(z.to(code.device), code)
-        if not self.in_second:
+        if self.images_seen <= self.first_images:  # Stage II has not learned anything yet
             large = interpolate(small, scale_factor=float(self.generator.shrinks[0]))
         return from_signed(large, self.spec.levels)

@@ -35,7 +35,7 @@ def start_from(source: str, module: ImageModule) -> dict[str, Any]:
     path = Path(source) if Path(source).is_file() else checkpoint_path(source)
     weights, wanted = _weights(path, module), module.state_dict()
     for name in sorted(weights.keys() & wanted.keys()):
-        if weights[name].shape != wanted[name].shape:
+        if not name.endswith("_extra_state") and weights[name].shape != wanted[name].shape:
             shapes = f"{tuple(weights[name].shape)} for {name}, the model wants {tuple(wanted[name].shape)}"
             raise UserError(f"run.start_from is {source}: it has {shapes}")
     taken = {name: value for name, value in weights.items() if name in wanted}

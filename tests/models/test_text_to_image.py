@@ -1,0 +1,146 @@
+"""Models of sentences: the stages resume bit for bit, wrong pairs and the penalty are losses of their own, processes
+agree, and a sentence makes a picture from the checkpoint alone."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from lightning_gen.config.cli import main
+from lightning_gen.config.loading import load_module
+from lightning_gen.errors import UserError
+from lightning_gen.nets.text.encoder import TextEncoder
+from lightning_gen.reading import read_rows
+from lightning_gen.training.fit import build
+
+CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
+SMALL = ["--data.init_args.size", "8", "--data.init_args.images", "64", "--data.init_args.batch_size", "8"]
+STAGES = ["--model.init_args.first.init_args.width", "4", "--model.init_args.first_images", "32"]
+
+
+def _fit(config, root, name, images, *more):
+    run = ["--run.root", str(root), "--run.name", name, "--run.images", str(images)]
+    return main(["fit", "-c", f"configs/text/{config}.yaml", *run, *CPU, *SMALL, *more])
+
+
+def _checkpoint(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """StackGAN whole, until the end of Stage I, and that one gone on with."""
+    root = tmp_path_factory.mktemp("runs")
+    assert _fit("stackgan", root, "whole", 64, *STAGES) == 0
+    assert _fit("stackgan", root, "parts", 32, *STAGES) == 0
+    assert _fit("stackgan", root, "sketches", 32, *STAGES) == 0
+    assert _fit("stackgan", root, "parts", 64, *STAGES, "--run.resume", "changed") == 0
+    return root
+
+
+def test_resume_between_the_stages_is_bit_equal_and_stage_one_stays_as_it_is(runs):
+    whole, parts, sketches = (_checkpoint(runs / name) for name in ("whole", "parts", "sketches"))
+    for room in ("state_dict", "ema"):
+        assert all(torch.equal(whole[room][key], parts[room][key]) for key in whole[room])
+    assert str(whole["optimizer_states"]) == str(parts["optimizer_states"])
+    before, after = sketches["state_dict"], whole["state_dict"]
+    moved = {key for key in after if not torch.equal(before[key], after[key])}
+    assert moved
+    assert all(".second" in key or "second." in key for key in moved), sorted(moved)[:5]
+    names = {key for row in read_rows(runs / "whole" / "metrics.jsonl") for key in row}
+    assert {"train/d/conditional", "train/d/mismatched", "train/g/conditional", "train/g/condition"} <= names
+
+
+def test_samples_are_sketches_until_stage_two_begins(runs):
+    sketches, whole = (load_module(runs / name / "checkpoints" / "last.ckpt") for name in ("sketches", "whole"))
+    assert sketches.images_seen == 32
+    with torch.no_grad():
+        small, large = (m.sample(4, generator=torch.Generator().manual_seed(0)) for m in (sketches, whole))
+    assert torch.equal(small[..., ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3), small)
+    assert not torch.equal(large[..., ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3), large)
+
+
+def test_a_sentence_makes_a_row_of_pictures_and_unknown_words_are_named(runs, capsys):
+    run, out = runs / "whole", runs / "text.png"
+    texts = ["a small red star at the top on a dark background", "", "word " * 500, "красная звезда"]
+    assert main(["sample", str(run), "--text", *texts, "--n", "3", "--out", str(out)]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert [line.rpartition(": ")[2] for line in said] == ["word", "красная, звезда"]
+    picture = Image.open(out)
+    assert picture.size == (176 + 3 * 66 + 2, 4 * 66 + 2)
+    pixels = torch.frombuffer(bytearray(picture.crop((176, 0, *picture.size)).tobytes()), dtype=torch.uint8)
+    rows = pixels.view(picture.size[1], -1)[:264].unflatten(0, (4, 66))
+    assert torch.equal(rows[1], rows[2])  # no word is known in either: the same noises make the same pictures
+    again = runs / "again.png"
+    assert main(["sample", str(run), "--text", texts[0], "--n", "3", "--out", str(again)]) == 0
+    assert Image.open(again).crop((176, 0, 376, 66)).tobytes() == picture.crop((176, 0, 376, 66)).tobytes()
+    ways = ["--interpolate", "2", "--steps", "5", "--out", str(out)]
+    assert main(["sample", str(run), "--text", texts[0], "a large blue disc", *ways]) == 0
+    assert Image.open(out).size == (176 + 5 * 66 + 2, 2 * 66 + 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--text", "a", "--label", "1"], "not conditioned on labels"),
+        (["--text", "a", "--seeds", "1"], "--text and --seeds given: want one"),
+        (["--text", "a", "--interpolate", "2"], "--interpolate with 1 sentences given: want two"),
+        (["--text", "a" * 100_001], "a sentence of 100001 characters"),
+    ],
+)
+def test_what_sample_cannot_do_is_one_line(arguments, words, runs, capsys):
+    assert main(["sample", str(runs / "whole"), *arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(lines) == 1
+    assert words in lines[0]
+
+
+def test_losses_are_those_of_the_parts():
+    """Without wrong pairs and penalty their losses are gone; colour consistency is left out at weight 0."""
+    for config, expected in (
+        ("one_stage", {"conditional", "mismatched", "penalty"}),
+        ("stackgan_tree", {"conditional", "mismatched", "unconditional"}),
+    ):
+        model, batch = _built(config)
+        assert set(model.discriminator_losses(batch)) == expected
+        model, batch = _built(config, "--model.init_args.wrong_share", "0", "--model.init_args.penalty", "null")
+        assert set(model.discriminator_losses(batch)) == expected - {"mismatched", "penalty"}
+    losses = model.generator_losses(batch)
+    assert set(losses) == {"conditional", "unconditional", "condition", "colour"}
+    assert model.generator_weights["colour"] == 0
+    with pytest.raises(UserError, match="wrong_share is 1"):
+        _built("one_stage", "--model.init_args.wrong_share", "1")
+
+
+def _built(config, *more):
+    cli = build(["-c", f"configs/text/{config}.yaml", *CPU, *SMALL, *more])
+    cli.model.trainer = cli.trainer
+    for part in cli.model.modules():
+        if isinstance(part, TextEncoder):
+            part.learn([{"text": list(cli.datamodule.captions("train"))}])
+    return cli.model, next(cli.datamodule.batches("train", 8))
+
+
+@pytest.mark.exhaustive
+def test_two_processes_agree(tmp_path):
+    """They share batches and average gradients: both end with the same weights, in Stage II too."""
+    script = """
+import sys, os, torch
+from lightning_gen.training.callbacks.record import ImageBudget
+from lightning_gen.training.fit import build
+cli = build(sys.argv[2:] + ["--run.root", sys.argv[1], "--trainer.devices", "2", "--trainer.strategy", "ddp"])
+cli.trainer.callbacks.append(ImageBudget(64))
+cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+assert cli.model.in_second
+torch.save(cli.model.state_dict(), f"{sys.argv[1]}.{os.environ['RANK']}")
+"""
+    path = tmp_path / "train.py"
+    path.write_text(script)
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(path), str(tmp_path / "w")]
+    words = ["-c", "configs/text/stackgan.yaml", *CPU, *SMALL, *STAGES, "--run.health_every", "0"]
+    done = subprocess.run([sys.executable, *two, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (torch.load(tmp_path / f"w.{rank}", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(first[key], second[key]) for key in first)
