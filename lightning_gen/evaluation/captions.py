@@ -21,9 +21,9 @@ def caption_metrics(
     split: Split,
     count: int,
     seed: int,
+    step: Callable[[], None],
     judge: JudgeFactory | None,
     towers: str | None,
-    step: Callable[[], None],
 ) -> Metrics:
     """Measure what a judge reads off the pictures, their variety, and R-precision by the towers of a run.
 
@@ -34,9 +34,9 @@ def caption_metrics(
         split: of the captions.
         count: captions, from the first.
         seed: of every draw.
+        step: called after each block of this process, once for each of the two.
         judge: see `Evaluation`, as is `towers`.
         towers: run folder.
-        step: called after each block of this process, once for each of the two.
     """
     found: Metrics = {}
     if judge is not None and isinstance(data, DescribedData):

@@ -1,14 +1,18 @@
 """The extractor that needs no download, learned once from the training images and cached."""
 
+import math
+from typing import Any
+
 from torch import Tensor
 
 from lightning_gen.batches import join
 from lightning_gen.contracts import ImageData
 from lightning_gen.evaluation.cache import cache_path, cached
-from lightning_gen.evaluation.rows import data_identity
+from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
+from lightning_gen.metrics.distances import SetDistance
 from lightning_gen.metrics.extractors import PCA, Classifier, Extractor, fit_classifier, fit_pca
 
-__all__ = ["embedded_extractor"]
+__all__ = ["compare", "embedded_extractor"]
 
 #: an embedded extractor learns from at most this many images
 _LEARN = 20000
@@ -29,3 +33,14 @@ def embedded_extractor(data: ImageData) -> Extractor:
 
     net.load_state_dict(cached(path, make))
     return net.requires_grad_(False)
+
+
+def compare(distance: SetDistance, reference: dict[str, Tensor], features: Tensor, identity: dict[str, Any]) -> Metrics:
+    """The rows of one distance. Where an image has features that are not finite, the numbers are null, and say so."""
+    bad = int((~features.isfinite().all(1)).sum())
+    lost = {"not_finite": bad} if bad else {}
+    metrics: Metrics = {}
+    for name, number, error, better in distance.compare(reference, features.nan_to_num()):
+        number, error = (math.nan, None) if bad else (number, error)
+        metrics[name] = metric_row(number, error, better, identity | distance.settings) | lost
+    return metrics

@@ -29,7 +29,7 @@ from lightning_gen.evaluation.collection import block_count, collect, read_block
 from lightning_gen.evaluation.cycles import cycle_metrics
 from lightning_gen.evaluation.distances import compare
 from lightning_gen.evaluation.enlarged import enlarged_metrics
-from lightning_gen.evaluation.features import embedded_extractor
+from lightning_gen.evaluation.features import compare, embedded_extractor
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
 from lightning_gen.evaluation.pairs import block_of_outputs, pair_metrics
 from lightning_gen.evaluation.rows import Metrics, data_identity
@@ -123,11 +123,8 @@ class Evaluation:
                     found |= cycle_metrics(module, data, self.split, self.seed, step)
             elif not self.samples:
                 return found
-            elif isinstance(module, RetrievalModule):
-                count = min(self.samples, data.size(self.split))
-                found |= tower_metrics(module, data, self.split, count, self.seed, step)
-            elif isinstance(module, TextModule) and isinstance(module, GenerativeModule):
-                found |= self._sentences(module, data, step)
+            elif isinstance(module, TextModule | RetrievalModule):
+                found |= self._captions(module, data, step)
             elif isinstance(module, GenerativeModule):
                 found |= self.distance(
                     lambda block: sample_block(module, block, self.seed), self.samples, data, module.device, step
@@ -141,13 +138,16 @@ class Evaluation:
             return {}
         return bits_per_dim(module, data, self.split, self.seed, self.weights, step)
 
-    def _sentences(self, module: GenerativeModule, data: ImageData, step: Callable[[], None]) -> Metrics:
-        """Measure one picture for each held-out caption: as a set, and against what the caption says."""
+    def _captions(self, module: ImageModule, data: ImageData, step: Callable[[], None]) -> Metrics:
+        """Measure one picture for each held-out caption; of towers, how often they find it."""
         count = min(self.samples, data.size(self.split))
+        about = (data, self.split, count, self.seed, step)
+        if isinstance(module, RetrievalModule):
+            return tower_metrics(module, *about)
+        assert isinstance(module, GenerativeModule)
         draw = pictures_of_captions(module, data, self.split, self.seed)
         found = self.distance(draw, count, data, module.device, step)
-        about = (data, self.split, count, self.seed)
-        return found | caption_metrics(module, draw, *about, self.judge, self.towers, step)
+        return found | caption_metrics(module, draw, *about, self.judge, self.towers)
 
     def translations(
         self,
