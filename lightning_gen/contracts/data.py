@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -105,8 +105,8 @@ class SuperResolutionData(ImageData):
 
     @property
     @abstractmethod
-    def degradation_settings(self) -> dict[str, Any]:
-        """How the small pictures came about, as plain values: numbers of others do not compare."""
+    def degradation_words(self) -> str:
+        """How the small pictures came about: numbers of others do not compare."""
 
     @abstractmethod
     def pictures(self, split: Split) -> int:

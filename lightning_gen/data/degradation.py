@@ -36,10 +36,14 @@ class Degradation(ABC):
     def __call__(self, image: Tensor, levels: int, draws: Draws) -> Tensor:
         """uint8 (B, C, H, W), values 0..levels-1, sides multiples of `scale` -> uint8 (B, C, H / scale, W / scale)."""
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What tells it from others, as plain values: part of the identity of every number."""
-        return {"kind": type(self).__name__, **{k: v for k, v in vars(self).items() if k != "reach"}}
+    def __str__(self) -> str:
+        """Say all that tells it from others: part of the identity of every number."""
+        values = (f"{key} {_words(value)}" for key, value in vars(self).items() if key != "reach")
+        return " ".join([type(self).__name__, *values])
+
+
+def _words(value: Any) -> str:
+    return f"{value[0]} to {value[1]}" if isinstance(value, tuple) else str(value)
 
 
 @final
@@ -167,6 +171,5 @@ class Chain(Degradation):
             image = step(image, levels, draws)
         return image
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"kind": "Chain", "scale": self.scale, "steps": [step.settings for step in self.steps]}
+    def __str__(self) -> str:
+        return ", then ".join(map(str, self.steps))

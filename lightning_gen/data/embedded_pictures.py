@@ -50,7 +50,7 @@ class SamplePhotos(CropImages):
 
     @cached_property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(repr((self.channels, self.degradation_settings)).encode())
+        digest = hashlib.sha256(repr((self.channels, self.degradation_words)).encode())
         for split in ("train", "val", "test"):
             update(digest, self.scenes(split)[0].high)  # type: ignore[arg-type]
         return digest.hexdigest()[:16]

@@ -6,11 +6,10 @@ LargePictures    your own pictures, in folders or zip files
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, final, get_args
+from typing import Literal, final, get_args
 
 from torch import Tensor
 
@@ -65,8 +64,8 @@ class CropImages(IndexedImages, SuperResolutionData):
         return self.degradation.scale
 
     @property
-    def degradation_settings(self) -> dict[str, Any]:
-        return self.degradation.settings
+    def degradation_words(self) -> str:
+        return str(self.degradation)
 
     @property
     def spec(self) -> ImageSpec:
@@ -179,7 +178,7 @@ class LargePictures(CropImages):
 
     @cached_property
     def fingerprint(self) -> str:
-        about = (self.channels, self.degradation_settings)  # not the crop: numbers are of whole pictures
+        about = (self.channels, self.degradation_words)  # not the crop: numbers are of whole pictures
         digest = hashlib.sha256(repr(about).encode())
         for split, (source, indices) in sorted(self._high.items()):
             sums = list(source.checksums())
@@ -189,9 +188,9 @@ class LargePictures(CropImages):
         return digest.hexdigest()[:16]
 
     @property
-    def degradation_settings(self) -> dict[str, Any]:
-        given: Mapping[str, Any] = {"files": sorted({name.partition("/")[0] for name in self._lows})}
-        return {**self.degradation.settings, **(given if self._lows else {})}
+    def degradation_words(self) -> str:
+        given = sorted({name.partition("/")[0] for name in self._lows})
+        return f"{self.degradation}, files of {' and '.join(given)}" if given else str(self.degradation)
 
     def scenes(self, split: Split) -> list[Scene]:
         source, indices = self._high[split]

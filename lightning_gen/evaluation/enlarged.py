@@ -62,8 +62,8 @@ def enlarged_metrics(
         return torch.stack([row(i) for i in range(index * BLOCK, min(count, (index + 1) * BLOCK))])
 
     table = collect(count, (len(names),), torch.float64, block, step).cpu()
-    identity = data_identity(data, split) | {"pictures": count, "images": count, "scale": data.scale}
-    identity |= {"degradation": data.degradation_settings, "shape": "whole pictures"}
+    identity = data_identity(data, split) | {"images": count, "scale": data.scale}
+    identity |= {"degradation": data.degradation_words, "shape": None}  # each has its own
     return {name: _row(name, values, identity, data, similarity) for name, values in zip(names, table.T, strict=True)}
 
 

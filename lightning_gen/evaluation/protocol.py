@@ -27,7 +27,6 @@ from lightning_gen.evaluation.captions import caption_metrics, tower_metrics
 from lightning_gen.evaluation.chains import chain_count, chain_metrics, composed, makes_chains
 from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
 from lightning_gen.evaluation.cycles import cycle_metrics
-from lightning_gen.evaluation.distances import compare
 from lightning_gen.evaluation.enlarged import enlarged_metrics
 from lightning_gen.evaluation.features import compare, embedded_extractor
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of

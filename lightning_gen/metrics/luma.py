@@ -23,8 +23,8 @@ def luma(image: Tensor) -> Tensor:
 
 def scaled_table(image: Tensor, target: Tensor, border: int) -> dict[str, Tensor]:
     """Measure pairs as super-resolution is measured: ``psnr_y`` and ``psnr_rgb`` in dB of a peak of 255; ``ssim_y`` and
-    ``ssim_rgb`` where 11 pixels are left; ``texture_y``, the mean gradient of the image's luma by that of the target's:
-    1 for as much fine detail, below 1 for a blurred image.
+    ``ssim_rgb`` where 11 pixels are left; ``texture_y``, the mean gradient of the image's luma by that of the target's,
+    or the inverse where that is smaller: 1 for as much fine detail, less for a blurred or a noisy image.
 
     Args:
         image: uint8 (B, 1 or 3, H, W), values 0..255.
@@ -43,7 +43,8 @@ def scaled_table(image: Tensor, target: Tensor, border: int) -> dict[str, Tensor
         if min(x.shape[2:]) >= SMALLEST_SIDE:
             table[f"ssim_{name}"] = similarity(x.float(), y.float(), 255.0).double()  # many times as fast as float64
         if name == "y":
-            table["texture_y"] = _gradient(x) / _gradient(y).clamp(min=1e-12)
+            ratio = _gradient(x).clamp(min=1e-9) / _gradient(y).clamp(min=1e-9)
+            table["texture_y"] = torch.minimum(ratio, 1 / ratio)
     return table
 
 

@@ -45,6 +45,7 @@ _METRICS = {
     "accuracy": "pixel accuracy",
     "iou": "mean intersection over union",
     "cycle": "cycle error",
+    "texture": "gradients by those of the truth",
 }
 
 

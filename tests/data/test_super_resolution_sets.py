@@ -118,7 +118,8 @@ def test_a_chain_degrades_each_picture_by_draws_of_its_own():
     assert made.shape == (4, 3, 8, 8)
     assert torch.equal(made[2:3], chain(flat[2:3], 256, Draws(0, 0, torch.tensor([2]))))
     assert len({float(x.float().std()) for x in made}) == 4
-    assert [step["kind"] for step in chain.settings["steps"]] == ["Blur", "Noise", "Jpeg", "Bicubic"]
+    words = "Blur sigma 0.2 to 2.0, then Noise sigma 1.0 to 15.0, then Jpeg quality 30 to 95, then Bicubic scale 4"
+    assert str(chain) == words
 
 
 def test_digits_come_from_smaller_ones():
@@ -144,7 +145,7 @@ def test_folders_of_small_and_large_pictures_are_pairs_by_name(folder):
     paths = {"root": folder / "high", "low": folder / "low", "test": folder / "test", "test_low": folder / "test_low"}
     data = LargePictures(**{k: str(v) for k, v in paths.items()}, degradation=degradation.Bicubic(2), crop=20)
     assert [data.pictures(split) for split in ("train", "val", "test")] == [11, 1, 2]
-    assert data.degradation_settings["files"] == ["test", "train"]
+    assert data.degradation_words == "Bicubic scale 2, files of test and train"
     for split in ("train", "test"):
         batch = data.picture(split, 1)
         assert batch["image"].shape[2:] == tuple(2 * side for side in batch["source"].shape[2:])

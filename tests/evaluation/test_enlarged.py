@@ -50,7 +50,7 @@ def test_bicubic_on_set5_is_what_the_literature_has():
     found = enlarged_metrics(_by("bicubic"), data, "test")
     assert found["psnr_y"]["value"] == pytest.approx(28.429, abs=0.002)
     assert found["ssim_y"]["value"] == pytest.approx(0.8111, abs=0.0001)
-    assert found["psnr_y"]["identity"]["degradation"]["files"] == ["test"]
+    assert found["psnr_y"]["identity"]["degradation"] == "Bicubic scale 4, files of test"
 
 
 def test_the_published_values_are_those_of_the_luma_alone():
@@ -107,8 +107,8 @@ def test_identities_tell_degradation_scale_border_and_channels_apart():
         rows += enlarged_metrics(_by("bicubic", data.scale), data, "val").values()
     identities = [str(row["identity"]) for row in rows]
     assert len(set(identities)) == 6  # luma and RGB of each; texture and PSNR are apart by their names
-    assert rows[0]["identity"]["degradation"] == {"kind": "Bicubic", "scale": 4}
-    assert (rows[0]["identity"]["border"], rows[0]["identity"]["pictures"]) == (4, 1)
+    assert rows[0]["identity"]["degradation"] == "Bicubic scale 4"
+    assert (rows[0]["identity"]["border"], rows[0]["identity"]["images"]) == (4, 1)
     assert SamplePhotos(crop=32).fingerprint == SamplePhotos().fingerprint, "crops are no part of numbers of pictures"
     with pytest.raises(UserError, match="want one size"):
         enlarged_metrics(_by("bicubic", 2), SamplePhotos(), "val")
