@@ -32,7 +32,8 @@ CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not
 #: of translations they are for sets of their own
 SIZES = sorted(Path("configs/pictures").glob("*.yaml"))
 TRANSLATIONS = [p for p in SIZES if re.search("configs/(translation|super_resolution)", p.read_text())]
-OVERLAYS = [p for p in SIZES if p not in TRANSLATIONS]
+SENTENCES = [p for p in SIZES if "configs/text" in p.read_text()]
+OVERLAYS = [p for p in SIZES if p not in TRANSLATIONS and p not in SENTENCES]
 #: for pictures of any size; the others are for points of a plane
 # Worlds of points, pieces of music and translations have data of their own kind.
 OTHERS = ("toy", "pairs", "bars", "shape_maps", "shape_domains", "embedded_pictures")
@@ -192,6 +193,19 @@ def test_overlay_for_translations(overlay):
     weights = [sum(p.numel() for p in cli.model.parameters()) for cli in (alone, sized)]
     assert weights[0] < weights[1]
     assert sized.config.run.name == overlay.stem
+
+
+@pytest.mark.parametrize("overlay", SENTENCES, ids=lambda overlay: overlay.stem)
+def test_overlay_for_sentences(overlay):
+    """The same for pictures with captions."""
+    over = [word.rstrip(",") for word in overlay.read_text().partition("\n")[0].split() if word.startswith("configs/")]
+    root = SHARED / "flickr64" / "train.zip"
+    if not root.is_file():
+        pytest.skip(f"no {root}: pictures with captions are not here")
+    files = [word for path in (*over, overlay) for word in ("-c", str(path))]
+    cli = build([*files, "--data.init_args.root", str(root), *QUIET])
+    assert cli.model.spec.shape == (3, 64, 64)
+    assert cli.config.run.name == overlay.stem
 
 
 def test_an_existing_run_is_refused_and_kept(tmp_path, capsys):

@@ -114,4 +114,6 @@ def _by_name(metrics: Metrics) -> dict[str, float]:
     values = {f"eval/{name}": math.nan if m["value"] is None else m["value"] for name, m in metrics.items()}
     for name in [name for name, m in metrics.items() if "extractor" in m["identity"]][:1]:
         values[f"eval/{name.partition('_')[0]}"] = values[f"eval/{name}"]
+    for name in [name for name, m in metrics.items() if {"judge", "towers"} & m["identity"].keys()]:
+        values[f"eval/{name.rpartition('_')[0]}"] = values[f"eval/{name}"]
     return values
