@@ -144,3 +144,30 @@ torch.save(cli.model.state_dict(), f"{sys.argv[1]}.{os.environ['RANK']}")
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (torch.load(tmp_path / f"w.{rank}", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.exhaustive
+def test_towers_are_encoder_and_judge_and_are_not_needed_afterwards(tmp_path, capsys):
+    few = ["--data.init_args.images", "64", "--data.init_args.batch_size", "8", "--data.init_args.size", "8"]
+    towers, text = tmp_path / "towers", "lightning_gen.nets.text.towers.Sentences"
+    place = ["--run.root", str(tmp_path), "--run.images", "16", "--run.name"]
+    command = ["fit", "-c", "configs/text/two_towers.yaml", *place, "towers", *few, "--trainer.accelerator", "cpu"]
+    assert main([*command, "--evaluation.samples", "64", "--evaluation.judge", "null"]) == 0
+    (row,) = read_rows(towers / "evaluations.jsonl")
+    assert set(row["metrics"]) == {"r_precision_real"}
+    encoder = f"{{class_path: {text}, init_args: {{run: {towers}, words: 64}}}}"
+    measure = ["--evaluation.towers", str(towers), "--evaluation.samples", "64", "--evaluation.judge", "null"]
+    measure += ["--evaluation.extractor", "lightning_gen.metrics.extractors.PCA", "--evaluation.distances", "[]"]
+    command = ["fit", "-c", "configs/text/stackgan_tree.yaml", *place, "tree", *few, "--trainer.accelerator", "cpu"]
+    command += ["--model.init_args.text", encoder]
+    assert main([*command, *measure]) == 0, capsys.readouterr().err
+    (row,) = read_rows(tmp_path / "tree" / "evaluations.jsonl")
+    (found,) = row["metrics"].values()
+    assert found["identity"]["captions"] <= 64
+    assert {"ceiling", "floor"} <= found.keys()
+    capsys.readouterr()
+    wrong = ["--run.name", "wrong", "--model.init_args.text.init_args.sha256", "00000000"]
+    assert main([*command, *wrong, "--evaluation.samples", "0"]) == 2
+    assert "text.sha256 is 00000000, the checkpoint of" in capsys.readouterr().err
+    towers.rename(tmp_path / "gone")
+    assert main(["sample", str(tmp_path / "tree"), "--text", "a red star", "--n", "2"]) == 0
