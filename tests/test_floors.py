@@ -17,6 +17,7 @@ GROUND = {
     "distributed",
     "resampling",
     "schedules",
+    "serving",
 }
 BELOW = {
     **dict.fromkeys((*GROUND, "nets", "bijections", "contracts"), GROUND),

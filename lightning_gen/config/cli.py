@@ -23,6 +23,8 @@ COMMANDS = {
     "latent": ("lightning_gen.tasks.latent", "pictures of the latent space: map, manifold, interpolation"),
     "directions": ("lightning_gen.tasks.directions", "strips along what a first layer finds, a class or an attribute"),
     "axes": ("lightning_gen.tasks.axes", "axes of attributes in a generator's codes, with locks, and what they leak"),
+    "leaks": ("lightning_gen.tasks.leaks", "whether augmentations of a GAN's training have leaked into its samples"),
+    "faces": ("lightning_gen.tasks.faces", "a page with a slider for each attribute of a generator's pictures"),
     "cluster": ("lightning_gen.tasks.cluster", "clusters of codes held against the labels"),
     "outliers": ("lightning_gen.tasks.outliers", "how surprising each image is; outliers"),
     "density": ("lightning_gen.tasks.density", "a picture of a model's density over a plane, beside the true one"),

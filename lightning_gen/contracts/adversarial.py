@@ -89,6 +89,10 @@ class AdversarialModule(ImageModule):
         Appendix B); empty where none is due. `steps_made` already counts the main step."""
         return {}
 
+    def augmented(self, x: Tensor) -> Tensor:
+        """Signed images (B, C, H, W) as the discriminator sees them at this point of the training."""
+        return x
+
     def after_batch(self, batch: Batch) -> None:
         """React to a batch, once after all its steps, also where they were replayed: for what counts or decides in
         Python, such as adaptive augmentation."""

@@ -84,6 +84,9 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
     def make_fakes(self, batch: Batch) -> Generated:
         return self.generator(self.noise(len(batch["image"]), self.latent_dim), batch)
 
+    def augmented(self, x: Tensor) -> Tensor:
+        return self.augment(x)
+
     def discriminate(self, x: Tensor, batch: Batch | None = None) -> DiscriminatorOutput:
         """Signed images (B, C, H, W), augmented as in training -> outputs of the discriminator."""
         return self.discriminator(self.augment(x), batch)

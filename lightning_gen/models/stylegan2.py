@@ -120,6 +120,9 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
         after &= torch.rand(len(w), 1, device=w.device) < self.mixing
         return torch.where(after[:, :, None], self.net.everywhere(other), self.net.everywhere(w))
 
+    def augmented(self, x: Tensor) -> Tensor:
+        return self.augment(x)
+
     def _logits(self, x: Tensor, batch: Batch) -> Tensor:
         """Of signed images (B, C, H, W), augmented as in training."""
         return self.discriminator(self.augment(x), batch).logits

@@ -1,7 +1,6 @@
 """The page that `lightning-gen dashboard` serves; Streamlit runs this file as a script."""
 
 import html
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from lightning_gen.runs.report import differences, facts
 from lightning_gen.runs.seeds import over_seeds
 from lightning_gen.runs.tables import Row, Table, build_tables
 from lightning_gen.runs.words import bound_words, metric_words, progress_words, value_words
+from lightning_gen.serving import as_text as _inert
 
 __all__ = ["page"]
 
@@ -188,11 +188,6 @@ def _differences(runs: list[RunRecord]) -> None:
 
 def _labels(runs: list[RunRecord]) -> list[str]:
     return [run.label for run in runs]
-
-
-def _inert(text: str) -> str:
-    """Text that Streamlit's Markdown shows as it is: names come from folders that anyone may have written."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-!|<>~$:])", r"\\\1", text)
 
 
 if __name__ == "__main__":

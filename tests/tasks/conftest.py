@@ -1,10 +1,13 @@
 """Runs of a batch or two, each trained once for all files of this folder: tests may add to them, and change nothing in
 them."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from lightning_gen.config.cli import main
+from lightning_gen.evaluation import readers
 
 TINY = [f"--model.init_args.{net}.init_args.width=4" for net in ("generator", "discriminator")]
 
@@ -55,3 +58,21 @@ def shapes(fit):
 @pytest.fixture(scope="session")
 def vae(fit):
     return _loud(fit("vae/vae"))
+
+
+@pytest.fixture(scope="session")
+def axes_run(tmp_path_factory):
+    """A StyleGAN2 of a batch, on coloured shapes with attributes, and its axes."""
+    root = tmp_path_factory.mktemp("faces")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTNING_GEN_CACHE", str(root / "cache"))
+        patch.setattr(readers, "fit_reader", partial(readers.fit_reader, epochs=0, least=20))
+        words = ["fit", "-c", "configs/gan/stylegan2_shapes.yaml", "--run.root", str(root), "--run.name", "r"]
+        words += ["--run.images", "32", "--trainer.accelerator", "cpu", "--evaluation.samples", "0"]
+        words += ["--data.init_args.images", "400"]
+        for part in ("generator", "discriminator"):
+            words += [f"--model.init_args.{part}.init_args.{key}=8" for key in ("width", "most")]
+        assert main(words) == 0
+        few = ["--draws", "128", "--pictures", "3", "--unnamed", "2"]
+        assert main(["axes", str(root / "r"), *few, "--examples", "bright", "1,2", "3"]) == 0
+        yield root / "r"

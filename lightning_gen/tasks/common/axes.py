@@ -89,7 +89,8 @@ def locked_steps(axes: Axes, moved: Sequence[int]) -> Tensor:
     """
     weights, covariance = axes.weights[:, list(moved)].double(), axes.covariance.double()
     cost = weights.T @ covariance @ weights
-    cost += 1e-6 * cost.diagonal().mean() * torch.eye(len(cost), dtype=cost.dtype)
+    # The last term alone is left where nothing that is read changes with the codes: then there is no step.
+    cost += (1e-6 * cost.diagonal().mean() + 1e-12) * torch.eye(len(cost), dtype=cost.dtype)
     return torch.linalg.solve(cost, (covariance @ weights).T).float()
 
 

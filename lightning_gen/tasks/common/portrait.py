@@ -1,0 +1,142 @@
+"""What the page of faces shows, without the page: a code of a seed, steered by attributes, as pictures and files."""
+
+import io
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lightning_gen.config.loading import load_run
+from lightning_gen.evaluation.readers import attribute_reader
+from lightning_gen.images import as_pictures
+from lightning_gen.metrics.readers import AttributeReader
+from lightning_gen.tasks.common.axes import Axes, axes_hash, edit, load_axes
+from lightning_gen.tasks.common.code_space import CodeSpace
+
+__all__ = ["PAGE", "Portrait", "Studio", "as_gif", "as_png", "state_of"]
+
+#: script of the page
+PAGE = Path(__file__).parents[1] / "faces_page.py"
+#: about so many pixels on a side of what is shown
+_SIDE = 320
+
+
+@dataclass
+class Portrait:
+    """One picture and how it came about.
+
+    Args:
+        seed: of its code.
+        truncation: share of the code's distance from the mean.
+        wanted: value of each attribute that was moved, in its unit.
+        locked: attributes that are held.
+        unnamed: standard deviations along directions without a name, by their place.
+    """
+
+    seed: int = 0
+    truncation: float = 0.7
+    wanted: dict[str, float] = field(default_factory=dict)
+    locked: list[str] = field(default_factory=list)
+    unnamed: dict[int, float] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        """The state as JSON, from which `state_of` makes the same."""
+        return json.dumps(vars(self))
+
+
+def state_of(text: str, names: list[str]) -> Portrait:
+    """Read what `Portrait.as_json` wrote; whatever does not fit is left out, since links come from anywhere."""
+    try:
+        given = json.loads(text[:10_000])
+        seed, truncation = int(given["seed"]), float(given["truncation"])
+        wanted = {str(k): float(v) for k, v in given["wanted"].items() if k in names}
+        locked = [str(name) for name in given["locked"] if name in names]
+        unnamed = {int(k): float(v) for k, v in given.get("unnamed", {}).items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Portrait()
+    numbers = [truncation, *wanted.values(), *unnamed.values()]
+    if not all(map(math.isfinite, numbers)) or not 0 <= seed < 2**32:
+        return Portrait()
+    return Portrait(seed, min(max(truncation, 0.0), 1.5), wanted, locked, unnamed)
+
+
+class Studio:
+    """A run with its reader and axes.
+
+    Args:
+        run: folder.
+        checkpoint: which of it.
+    """
+
+    def __init__(self, run: Path, checkpoint: str) -> None:
+        module, self.data = load_run(run, checkpoint)
+        self.space, self.reader = CodeSpace(module), attribute_reader(self.data)
+        self.folder = run / "axes"
+        self.axes: Axes = load_axes(self.folder, axes_hash(self.space, self.reader))
+
+    def index(self, name: str) -> int:
+        """Place of an attribute."""
+        return self.axes.names.index(name)
+
+    def start(self, portrait: Portrait) -> Tensor:
+        """The code before any attribute is moved, (K,)."""
+        code = self.space.draw(1, portrait.seed, portrait.truncation)[0]
+        for place, way in portrait.unnamed.items():
+            if 0 <= place < len(self.axes.unnamed):
+                code = code + way * self.axes.unnamed[place]
+        return code
+
+    def measured(self, code: Tensor) -> dict[str, float]:
+        """What is read off the picture of a code, by attribute."""
+        reader: AttributeReader = self.reader
+        value = reader(self.space.images(code[None]))[0]
+        return dict(zip(self.axes.names, value.tolist(), strict=True))
+
+    def steered(self, portrait: Portrait, code: Tensor) -> Tensor:
+        """The code after all attributes that are wanted have been moved, (K,)."""
+        if not portrait.wanted:
+            return code
+        values = torch.zeros(len(self.axes.names))
+        for name, value in portrait.wanted.items():
+            values[self.index(name)] = value
+        scores = self.reader.score_of(values)
+        wanted = {self.index(name): float(scores[self.index(name)]) for name in portrait.wanted}
+        locked = [self.index(name) for name in portrait.locked if name not in portrait.wanted]
+        return edit(self.space, self.reader, self.axes, code, wanted, locked).code
+
+    def pictures(self, codes: Tensor) -> list[np.ndarray]:
+        """(N, K) -> N pictures for people, uint8 (H', W', 3), enlarged by whole pixels."""
+        images = as_pictures(self.space.images(codes), self.data.spec).permute(0, 2, 3, 1)
+        factor = max(1, _SIDE // max(images.shape[1:3]))
+        return list(images.repeat_interleave(factor, 1).repeat_interleave(factor, 2).numpy())
+
+    def way(self, a: Tensor, b: Tensor, steps: int = 16) -> list[np.ndarray]:
+        """Pictures from one code to another and back."""
+        there = torch.linspace(0, 1, steps)[:, None]
+        frames = self.pictures(a + there * (b - a))
+        return frames + frames[-2:0:-1]
+
+    def about(self) -> dict[str, Any]:
+        """What is known of the axes: names, errors of the reader, leakage, ranges."""
+        return self.axes.about
+
+
+def as_png(picture: np.ndarray) -> bytes:
+    """uint8 (H, W, 3) -> a PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def as_gif(frames: list[np.ndarray]) -> bytes:
+    """An endless animation, 12 frames a second."""
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    stream = io.BytesIO()
+    first.save(stream, format="GIF", save_all=True, append_images=rest, duration=83, loop=0)
+    return stream.getvalue()

@@ -1,0 +1,202 @@
+"""The page that `lightning-gen faces` serves; Streamlit runs this file as a script."""
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+import torch
+
+from lightning_gen.config.trust import grant
+from lightning_gen.errors import UserError
+from lightning_gen.files import write_json
+from lightning_gen.serving import as_text
+from lightning_gen.tasks.common.axis_facts import strip
+from lightning_gen.tasks.common.portrait import Portrait, Studio, as_gif, as_png, state_of
+
+__all__ = ["page"]
+
+_STYLE = "<style>.stMainBlockContainer {padding-top: 2.5rem; max-width: 75rem} img {image-rendering: pixelated}</style>"
+#: attributes with a slider at first
+_FEW = 4
+
+
+@st.cache_resource
+def _studio(run: str, checkpoint: str, written: float) -> Studio:
+    torch.set_num_threads(1)
+    return Studio(Path(run), checkpoint)
+
+
+def page(run: str, checkpoint: str) -> None:
+    """Everything."""
+    st.set_page_config("lightning-gen faces", layout="wide")
+    st.html(_STYLE)
+    try:
+        newest = max(path.stat().st_mtime for path in (Path(run) / "axes").glob("*.json"))
+        studio = _studio(run, checkpoint, newest)
+    except UserError as error:
+        st.error(as_text(str(error)))
+        return
+    with torch.no_grad():
+        _page(studio, state_of(st.query_params.get("state", "{}"), studio.axes.controls))
+
+
+def _page(studio: Studio, link: Portrait) -> None:
+    left, middle, right = st.columns([1, 2.4, 1.8], gap="medium")
+    with left:
+        portrait = _picture_of(link)
+        chosen = _chosen(studio, link)
+    portrait.unnamed = _unnamed(studio, left, link)
+    code = studio.start(portrait)
+    before = studio.measured(code)
+    with right:
+        _sliders(studio, portrait, link, chosen, before)
+    moved = studio.steered(portrait, code)
+    after = studio.measured(moved)
+    with right:
+        _readings(chosen, before, after)
+    with middle:
+        _pictures(studio, portrait, code, moved, chosen)
+    _tabs(studio, portrait, code, moved)
+    st.query_params["state"] = portrait.as_json()
+
+
+def _picture_of(link: Portrait) -> Portrait:
+    """Seed, dice, truncation."""
+    state = st.session_state
+    state.setdefault("seed", link.seed)
+    state.setdefault("truncation", link.truncation)
+    st.button("Dice", on_click=lambda: state.update(seed=random.randrange(2**31)), width="stretch")
+    seed = st.number_input("seed", 0, 2**32 - 1, step=1, key="seed")
+    about = "1: as drawn; less: nearer to the mean picture, more usual and less diverse"
+    truncation = st.slider("truncation", 0.0, 1.5, step=0.05, key="truncation", help=about)
+    return Portrait(int(seed), float(truncation))
+
+
+def _chosen(studio: Studio, link: Portrait) -> list[str]:
+    """The attributes with a slider."""
+    controls = studio.axes.controls
+    with st.expander("Advanced options"):
+        default = list(dict.fromkeys([*controls[:_FEW], *link.wanted, *link.locked]))
+        return st.multiselect("features to control", controls, default=default, key="controls")
+
+
+def _unnamed(studio: Studio, place: Any, link: Portrait) -> dict[int, float]:
+    """A direction without a name, to try and to name."""
+    words = studio.axes.about["unnamed"]
+    with place, st.expander("Unnamed axes"):
+        index = st.selectbox("axis", range(len(words)), format_func=lambda i: words[i], key="unnamed")
+        if index is None:
+            return link.unnamed
+        start = min(max(link.unnamed.get(index, 0.0), -3.0), 3.0)
+        way = st.slider("along it", -3.0, 3.0, start, 0.25, key=f"unnamed {index}")
+        name = st.text_input("a name for it", max_chars=40, key=f"name {index}")
+        if st.button("Save the name") and name:
+            words[index] = name
+            write_json(studio.folder / f"{studio.axes.about['hash']}.json", studio.axes.about)
+        return {int(index): way} if way else {}
+
+
+def _sliders(studio: Studio, portrait: Portrait, link: Portrait, chosen: list[str], before: dict[str, float]) -> None:
+    """A slider and a lock for each attribute; those that were moved are wanted."""
+    for name in chosen:
+        low, high = _reach(studio, name, before[name])
+        first = min(max(before[name], low), high)
+        same = (link.seed, link.truncation) == (portrait.seed, portrait.truncation)
+        value = min(max(link.wanted.get(name, first), low), high) if same else first
+        one, two = st.columns([3, 1], vertical_alignment="bottom")
+        # A slider of another picture is another slider: it starts at what is read off that one.
+        key = f"{name}/{portrait.seed}/{portrait.truncation}/{sorted(portrait.unnamed.items())}"
+        now = one.slider(as_text(name), low, high, value, (high - low) / 100, format="%.2f", key=key)
+        if two.checkbox("lock", value=name in link.locked, key=f"lock {name}"):
+            portrait.locked.append(name)
+        if abs(now - first) > 0.6 * (high - low) / 100:
+            portrait.wanted[name] = float(now)
+            if st.session_state.get(f"was {key}", first) != now:
+                st.session_state["last"] = name
+        st.session_state[f"was {key}"] = now
+
+
+def _reach(studio: Studio, name: str, value: float) -> tuple[float, float]:
+    """Where an attribute grows along its axis, and this picture's own value."""
+    found = studio.axes.about["ranges"][name]
+    low, high = min(found["low"], value), max(found["high"], value)
+    return (low, high) if high - low > 1e-3 else (low - 0.5, high + 0.5)
+
+
+def _readings(chosen: list[str], before: dict[str, float], after: dict[str, float]) -> None:
+    for name in chosen:
+        st.caption(f"{as_text(name)}: {after[name]:.2f} now, {before[name]:.2f} at first")
+
+
+def _pictures(studio: Studio, portrait: Portrait, code: torch.Tensor, moved: torch.Tensor, chosen: list[str]) -> None:
+    first, second = studio.pictures(torch.stack([code, moved]))
+    one, two = st.columns(2)
+    one.image(first, caption="before", width="stretch")
+    two.image(second, caption="after", width="stretch")
+    last = st.session_state.get("last")
+    if last in chosen:
+        st.caption(f"Along {as_text(last)}, two standard deviations to both sides, the others locked")
+        images = strip(studio.space, studio.axes, code[None], studio.index(last))
+        for column, image in zip(st.columns(len(images)), images, strict=True):
+            column.image(image.permute(1, 2, 0).expand(-1, -1, 3).numpy(), width="stretch")
+    st.download_button("PNG", as_png(second), f"face-{portrait.seed}.png", "image/png")
+
+
+def _tabs(studio: Studio, portrait: Portrait, code: torch.Tensor, moved: torch.Tensor) -> None:
+    leaks, between, state, about = st.tabs(["What leaks", "Interpolation", "State", "Data and readers"])
+    with leaks:
+        _leaks(studio)
+    with between:
+        other = st.number_input("to the picture of seed", 0, 2**32 - 1, portrait.seed + 1, key="other")
+        if st.button("Make a GIF"):
+            end = studio.start(Portrait(int(other), portrait.truncation))
+            film = as_gif(studio.way(moved, end))
+            st.image(film)
+            st.download_button("GIF", film, "faces.gif", "image/gif")
+    with state:
+        st.caption("The address of this page holds the same.")
+        st.code(portrait.as_json(), language="json")
+        st.download_button("JSON", portrait.as_json(), "face.json", "application/json")
+    with about:
+        _about(studio)
+
+
+def _leaks(studio: Studio) -> None:
+    facts, names = studio.about(), studio.axes.names
+    ways = {"off": "Locks off", "linear": "Locks on, linear", "closed": "Locks on, closed at each picture"}
+    for way, title in ways.items():
+        st.caption(f"{title}: change of each reading, in its standard deviations, as one is raised by one")
+        found = facts["leakage"][way]
+        rows = zip(studio.axes.controls, found["change"], found["identity"], strict=True)
+        cells = [
+            {"steered": as_text(name)}
+            | {as_text(n): f"{v:+.2f}" for n, v in zip(names, change, strict=True)}
+            | {"identity": f"{far:.2f}"}
+            for name, change, far in rows
+        ]
+        st.table(cells, hide_index=True)
+    st.caption("Identity: distance of the reader's features before and after, by that of two pictures. Labels of the "
+               "data are correlated too, and no lock can be expected to know better than they:")  # fmt: skip
+    st.table([
+        {"": as_text(a)} | {as_text(b): f"{v:+.2f}" for b, v in zip(names, row, strict=True)}
+        for a, row in zip(names, facts["labels"], strict=True)
+    ], hide_index=True)  # fmt: skip
+
+
+def _about(studio: Studio) -> None:
+    facts = studio.about()
+    st.markdown(
+        f"The pictures are made by a model of {facts['data']['images']:,} pictures of "
+        f"{as_text(facts['data']['name'])}; nobody on them exists. Axes and values come from a reader trained on "
+        "the annotations of these pictures, and errs as they do: an age is a guess from a look, a gender is one of two "
+        "that annotators chose. Ethnicity has no slider; where the data knows it, it only measures what else changes. "
+        "For research."
+    )
+    st.table([{"attribute": as_text(n), kind: f"{v:.2f}"} for n, (kind, v) in facts["reader"].items()], hide_index=True)
+
+
+if __name__ == "__main__":
+    grant(sys.argv[3:])
+    page(sys.argv[1], sys.argv[2])

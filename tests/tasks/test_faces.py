@@ -1,0 +1,122 @@
+"""The page of faces: its state as a link, its files, and in a browser that a slider moves the picture."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from lightning_gen.config.cli import main
+from lightning_gen.serving import page_command
+from lightning_gen.tasks.common.portrait import PAGE, Portrait, Studio, as_gif, as_png, state_of
+
+
+def test_a_state_is_its_json_and_a_broken_link_is_the_start():
+    one = Portrait(7, 0.5, {"size": 0.3}, ["tilt"], {1: 2.0})
+    assert state_of(one.as_json(), ["size", "tilt"]) == one
+    assert state_of(one.as_json(), ["tilt"]) == Portrait(7, 0.5, {}, ["tilt"], {1: 2.0})
+    broken = ["", "[1]", "{}", json.dumps(vars(one) | {"seed": -1}), json.dumps(vars(one) | {"truncation": "nan"})]
+    for text in (*broken, "[" * 9000, json.dumps(vars(one) | {"wanted": 3})):
+        assert state_of(text, ["size"]) == Portrait()
+
+
+def test_pictures_and_files_of_a_studio(axes_run):
+    studio = Studio(axes_run, "last")
+    name = studio.axes.controls[0]
+    portrait = Portrait(3, 0.8)
+    code = studio.start(portrait)
+    assert torch.equal(studio.steered(portrait, code), code)
+    assert torch.equal(studio.start(Portrait(3, 0.8)), code)
+    assert not torch.equal(studio.start(Portrait(3, 0.8, unnamed={0: 1.0})), code)
+    value = studio.measured(code)[name]
+    low, high = min(studio.about()["ranges"][name].values(), key=str), value + 0.1
+    moved = studio.steered(Portrait(3, 0.8, {name: high}, studio.axes.controls[1:2]), code)
+    assert not torch.equal(moved, code)
+    [picture] = studio.pictures(moved[None])
+    assert picture.shape == (320, 320, 3)
+    assert as_png(picture).startswith(b"\x89PNG")
+    assert as_gif(studio.way(code, moved, 3)).startswith(b"GIF89a")
+    assert low is not None
+
+
+def test_what_a_user_gets_wrong_is_one_line(gan, axes_run, capsys):
+    assert main(["faces", str(gan)]) == 2
+    assert "has no axes: want lightning-gen axes" in capsys.readouterr().err
+    assert main(["faces", str(axes_run), "--port", "70000"]) == 2
+    assert "port is 70000: want 1 to 65535" in capsys.readouterr().err
+
+
+@contextmanager
+def _served(run):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["LIGHTNING_GEN_CACHE"] = str(run.parent / "cache")
+    server = subprocess.Popen(page_command(PAGE, port, [str(run), "last"]), env=environment, stdout=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@contextmanager
+def _browser():
+    sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install lightning-gen[app]")
+    with sync.sync_playwright() as play:
+        own = shutil.which("chromium") or shutil.which("google-chrome")
+        try:
+            browser = play.chromium.launch(executable_path=own, args=["--no-sandbox"])
+        except sync.Error as error:
+            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+def _now(page, name):
+    text = page.get_by_text(re.compile(rf"^{name}: .* at first$")).inner_text()
+    return tuple(float(v) for v in re.findall(r"-?\d+\.\d+", text))
+
+
+def test_in_a_browser_a_slider_moves_the_picture_and_a_lock_holds(axes_run):
+    pytest.importorskip("streamlit", reason="no streamlit: pip install lightning-gen[app]")
+    with _browser() as browser, _served(axes_run) as url:
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.set_default_timeout(60000)
+        page.goto(url, timeout=60000)
+        page.get_by_text("before", exact=True).wait_for()
+        about = json.loads(next((axes_run / "axes").glob("*.json")).read_text())
+        moved, held = about["controls"][:2]
+        assert not [name for name in about["controls"] if "ethnicity" in name]
+        picture = page.locator("[data-testid=stImage] img")
+        first = picture.nth(1).get_attribute("src")
+        assert picture.nth(0).get_attribute("src") == first  # nothing is moved yet
+        page.get_by_text("lock", exact=True).nth(1).click()
+        slider = page.locator("[data-testid=stSlider]").filter(has_text=moved).get_by_role("slider")
+        for _ in range(12):
+            slider.press("ArrowRight")
+        script = "old => !document.querySelectorAll('[data-testid=stImage] img')[1].src.endsWith(old)"
+        page.wait_for_function(script, arg=first)
+        page.get_by_text("two standard deviations to both sides").wait_for()
+        page.wait_for_function("location.search.includes('wanted')")
+        now, start = _now(page, held)
+        assert abs(now - start) <= 0.1 * max(1.0, abs(start))
+        assert all(address.startswith((url, "data:", "blob:")) for address in asked), asked
