@@ -1,6 +1,7 @@
 """Where the splits of a set of picture files lie below its root. What is not understood is refused, never guessed."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def splits(root: Path) -> Mapping[Split, Source]:
             lie beside the splits; or splits lie inside other folders, such as those of classes.
     """
     whole = tree(root)
-    _say_left_out(whole, root)
     packed = _packed(root)
+    _say_left_out(Counter(whole.left_out) - Counter({".zip": len(packed)}), root)
     if not whole.names and not packed:
         raise UserError(f"data.root is {root}: {WANTED}")
     found = _found(_descend(whole), packed, root)
@@ -134,10 +135,10 @@ def _check_no_splits_inside(source: Source, root: Path) -> None:
 
 
 @rank_zero_only
-def _say_left_out(source: Source, root: Path) -> None:
+def _say_left_out(left_out: Counter[str], root: Path) -> None:
     """Say once, on standard error, how many files are left out, by ending."""
-    if source.left_out and str(root) not in _SAID:
+    if left_out and str(root) not in _SAID:
         _SAID.add(str(root))
-        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(source.left_out.items())[:8])
+        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(left_out.items())[:8])
         shown = kinds.encode("utf-8", "backslashreplace").decode()
         print(f"lightning-gen: data.root {root}: files that are no pictures are left out: {shown}", file=sys.stderr)

@@ -165,3 +165,19 @@ def test_a_pipe_is_left_out(tmp_path):
     assert sum(data.size(split) for split in SPLITS) == 4
     with pytest.raises(UserError, match="no ordinary file"):
         ImageFolder(str(root / "pipe"))
+
+
+def test_zip_files_that_are_the_splits_are_not_said_to_be_left_out(tmp_path, capsys):
+    root = tmp_path / "set"
+    for split, count in (("train", 6), ("test", 3)):
+        folder = write_pictures(tmp_path / split, [f"{i}.png" for i in range(count)])
+        root.mkdir(exist_ok=True)
+        zip_folder(folder, root / f"{split}.zip")
+    assert ImageFolder(str(root)).size("test") == 3
+    assert capsys.readouterr().err == ""
+    other = tmp_path / "other"
+    root.rename(other)
+    (other / "notes.txt").write_text("x")
+    (other / "old.zip").write_bytes((other / "test.zip").read_bytes())
+    ImageFolder(str(other)).size("train")
+    assert "are left out: 1 .txt, 1 .zip\n" in capsys.readouterr().err
