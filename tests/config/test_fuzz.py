@@ -18,7 +18,7 @@ from lightning_gen.config.cli import main
 from tests.config.hostile import watched
 from tests.config.mutation import mutated
 
-COUNT = int(os.environ.get("FUZZ", "300"))
+COUNT = int(os.environ.get("FUZZ", "150"))
 SECONDS = 120  # a machine under load; what hangs, hangs longer
 CONFIGS = ("vae/vae", "gan/dcgan", "flow/nice", "flow/maf", "autoregressive/gated_pixelcnn", "gan/sngan_projection")
 SMALL = {

@@ -28,7 +28,7 @@ from tests.config.test_fuzz import limited
 
 from .mutation import Folder
 
-COUNT = int(os.environ.get("FUZZ_RUNS", "500"))
+COUNT = int(os.environ.get("FUZZ_RUNS", "200"))
 PARTS = 2
 MLP = "lightning_gen.nets.vae.mlp.MLP"
 WORDS = [
