@@ -106,6 +106,13 @@ def test_each_pixel_is_drawn_from_its_own_parameters():
     assert torch.equal(likelihood.mode(raw).long(), wanted)
 
 
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_the_mode_of_a_gaussian_is_where_its_cumulative_distribution_passes_half(levels):
+    likelihood = DiscretizedGaussian(ImageSpec(3, 4, 4, levels))
+    raw = 2.0 * torch.randn(4, 6, 4, 4, generator=torch.Generator().manual_seed(0))  # many means beyond the range
+    assert torch.equal(likelihood.mode(raw), likelihood.sample(raw, torch.full((4, 3, 4, 4), 0.5)))
+
+
 def test_low_temperature_draws_the_most_likely_level():
     likelihood, raw = _make("categorical")
     uniform = torch.rand(50, 1, 1, 1, generator=torch.Generator().manual_seed(0))
