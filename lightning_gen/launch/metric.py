@@ -11,8 +11,10 @@ __all__ = ["check_metric", "missing", "values_of"]
 #: metrics by name, and the beginnings of those that a hash, a loss or an optimizer ends
 _NAMES = ("eval/bits_per_dim", "eval/fd", "eval/fid", "eval/rate", "eval/distortion", "val/bits_per_dim")
 _TRANSLATION = "psnr|ssim|l1|lpips|accuracy|iou|cycle|attribute|colour"
-_SETS = "fd|fid|kid|precision|recall|density|coverage|is"
-_BEGINNINGS = rf"(train|health|lr-\w+)|eval/({_SETS}|{_TRANSLATION})([_-].*)?"
+_TEXT = "says|variety|r_precision"
+_MUSIC = "overlap|chain_overlap|chord_tones|repeated_bars|copied_bars"
+_SETS = "texture|fd|fid|kid|precision|recall|density|coverage|is"
+_BEGINNINGS = rf"(train|health|lr-\w+)|eval/({_SETS}|{_TRANSLATION}|{_TEXT}|{_MUSIC})([_-].*)?"
 #: rows of a group of metrics in which each of them has stood
 _ROWS = 3
 

@@ -79,6 +79,8 @@ def test_a_misspelt_metric_is_refused_before_the_first_trial(tmp_path, capsys):
     assert not (tmp_path / "s").exists()
     for name in ("eval/fd", "eval/fid_tf1", "eval/kid_classifier-97cfaee8", "train/loss_g", "health/modes", "lr-Adam"):
         check_metric(name)
+    for name in ("overlap_notes", "chain_overlap_8", "says_all", "variety_judge-0a", "texture_y", "psnr_y"):
+        check_metric(f"eval/{name}")
     with pytest.raises(UserError, match="want one of"):
         check_metric("accuracy")
 
