@@ -11,6 +11,7 @@ from lightning_gen.contracts import (
     AdversarialModule,
     AdversarialTraining,
     GenerativeModule,
+    ImageData,
     Losses,
     NoiseModule,
     PlayerName,
@@ -23,7 +24,7 @@ from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
 from lightning_gen.nets.gan.generator import ConditionedGenerator, Generated
-from lightning_gen.nets.text.encoder import TextEncoder
+from lightning_gen.nets.text.encoder import learn_captions
 
 __all__ = ["GAN"]
 
@@ -131,10 +132,8 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            texts = list(self.trainer.datamodule.captions("train"))  # type: ignore[attr-defined]
-            for part in self.modules():
-                if isinstance(part, TextEncoder):
-                    part.learn([{"text": texts}])
+            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
+            learn_captions(self, lambda: data.captions("train"))
 
     def sample(
         self,

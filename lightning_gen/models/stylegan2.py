@@ -14,6 +14,7 @@ from lightning_gen.contracts import (
     AdversarialModule,
     AdversarialTraining,
     GenerativeModule,
+    ImageData,
     Losses,
     OptimizerFactory,
     PlayerName,
@@ -28,6 +29,7 @@ from lightning_gen.nets.gan.discriminator import Discriminator
 from lightning_gen.nets.gan.generator import ConditionedGenerator
 from lightning_gen.nets.gan.style_generator import StyleGenerator
 from lightning_gen.nets.gan.style_layers import ModulatedConv2d
+from lightning_gen.nets.text.encoder import learn_captions
 
 __all__ = ["StyleGAN2", "path_lengths"]
 
@@ -186,7 +188,8 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            self.generator.condition.learn(self.trainer.datamodule.batches("train", 256))  # type: ignore[attr-defined]
+            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
+            learn_captions(self, lambda: data.captions("train"))
 
     def sample(
         self,

@@ -26,7 +26,7 @@ from lightning_gen.nets.condition import Condition
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.text.discriminator import Matcher, TextDiscriminator
 from lightning_gen.nets.gan.text.generator import Augmentation, Drawn, TextGenerator, TextSource, resized
-from lightning_gen.nets.text.encoder import TextEncoder
+from lightning_gen.nets.text.encoder import TextEncoder, learn_captions
 
 __all__ = ["TextToImage"]
 
@@ -106,10 +106,7 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
     def setup(self, stage: str) -> None:
         if stage == "fit":
             data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
-            texts = list(data.captions("train"))
-            for part in self.modules():
-                if isinstance(part, TextEncoder):
-                    part.learn([{"text": texts}])
+            learn_captions(self, lambda: data.captions("train"))
 
     def discriminator_losses(self, batch: Batch) -> Losses:
         batch = self.prepare(batch)

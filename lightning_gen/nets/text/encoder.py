@@ -4,18 +4,18 @@ import json
 import re
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch, send
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.condition import Condition, Conditioning
 
-__all__ = ["TextEncoder", "VocabularyEncoder", "tokens"]
+__all__ = ["TextEncoder", "VocabularyEncoder", "learn_captions", "tokens"]
 
 #: captions of the training set that are kept to draw from
 _POOL = 1000
@@ -120,6 +120,19 @@ class TextEncoder(Condition):
         if not sound or texts.keys() != self.texts().keys():
             raise UserError("checkpoint has captions that cannot be read: want what this version wrote")
         self.take_texts(texts)
+
+
+def learn_captions(network: nn.Module, captions: Callable[[], Iterable[str]]) -> None:
+    """Let every text encoder within `network` learn the training captions, which are read where there is one.
+
+    Args:
+        network: a model, or a part of one.
+        captions: gives those of the training images.
+    """
+    encoders = [part for part in network.modules() if isinstance(part, TextEncoder)]
+    texts = list(captions()) if encoders else []
+    for encoder in encoders:
+        encoder.learn([{"text": texts}])
 
 
 class VocabularyEncoder(TextEncoder):
