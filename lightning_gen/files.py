@@ -1,5 +1,6 @@
 """Atomic files: a reader sees the old content or the new content, never half of either, on any file system."""
 
+import base64
 import json
 import math
 import os
@@ -17,6 +18,7 @@ __all__ = [
     "append_json_line",
     "atomic_write",
     "check_target",
+    "data_uri",
     "sync",
     "without_nan",
     "write_figure",
@@ -138,6 +140,11 @@ def sync(path: str | Path) -> None:
         return
     with suppress(FileNotFoundError), open(path, "rb") as stream:
         os.fsync(stream.fileno())
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Write a file into an address, so that a page needs no other file; `kind` is such as ``image/png``."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def write_figure(path: str | Path, figure: Any, dpi: int = 100) -> None:

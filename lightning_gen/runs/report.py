@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lightning_gen.files import write_text
+from lightning_gen.files import data_uri, write_text
 from lightning_gen.runs.charts import HEIGHT, WIDTH, Chart, build_charts
 from lightning_gen.runs.pictures import read_picture, read_sound
 from lightning_gen.runs.read import Grid, RunRecord, read_neighbours
@@ -199,7 +199,7 @@ def _gallery(run: RunRecord) -> Gallery | None:
     chosen = sorted({round(i * step) for i in range(_EARLIER)} & set(range(last)))
     earlier = [found for i in chosen if (found := _picture(run, grids[i], _SMALL))]
     sound = read_sound(run, grids[last].path.with_suffix(".wav"))
-    return Gallery(run, newest, earlier, _uri("audio/wav", sound) if sound else None)
+    return Gallery(run, newest, earlier, data_uri("audio/wav", sound) if sound else None)
 
 
 def _neighbours(run: RunRecord) -> tuple[RunRecord, Picture, dict[str, Any]] | None:
@@ -214,8 +214,4 @@ def _picture(run: RunRecord, grid: Grid, side: int) -> Picture | None:
         return None
     stream = io.BytesIO()
     shown.save(stream, format="PNG", optimize=True)
-    return Picture(grid.images_seen, _uri("image/png", stream.getvalue()), *shown.size)
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return Picture(grid.images_seen, data_uri("image/png", stream.getvalue()), *shown.size)

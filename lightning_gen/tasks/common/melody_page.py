@@ -1,6 +1,5 @@
 """A page of melodies over the same chords, to look at and to listen to: one HTML file that needs nothing else."""
 
-import base64
 import io
 from collections.abc import Sequence
 from html import escape
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lightning_gen.files import write_text
+from lightning_gen.files import data_uri, write_text
 from lightning_gen.music.midi import midi_bytes
 from lightning_gen.music.notation import CHORDS
 from lightning_gen.music.scores import draw_score
@@ -43,9 +42,9 @@ def write_melody_page(path: Path, melodies: Sequence[Melody], chords: Sequence[i
 
 def _figure(melody: Melody, chords: Sequence[int], tempo: int) -> str:
     name, alone = escape(melody.name, quote=True), escape(f"{Path(melody.name).name}.mid", quote=True)
-    picture = _uri("image/png", _roll(melody, chords))
-    sound = _uri("audio/wav", melody.sound)
-    score = _uri("audio/midi", midi_bytes(melody.bars, chords, tempo))
+    picture = data_uri("image/png", _roll(melody, chords))
+    sound = data_uri("audio/wav", melody.sound)
+    score = data_uri("audio/midi", midi_bytes(melody.bars, chords, tempo))
     player = f'<audio controls preload="metadata" src="{sound}" aria-label="{name}"></audio>'
     keep = f'<a href="{score}" download="{alone}">MIDI</a>'
     about = f'<figcaption class="quiet">{escape(melody.about)}</figcaption>'
@@ -56,7 +55,3 @@ def _roll(melody: Melody, chords: Sequence[int]) -> bytes:
     stream = io.BytesIO()
     draw_score([melody.bars], chords, [""]).savefig(stream, format="png", dpi=80)
     return stream.getvalue()
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

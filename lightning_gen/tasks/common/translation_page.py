@@ -1,6 +1,5 @@
 """A page of pictures and what became of them: one HTML file that needs no network and no other file."""
 
-import base64
 import io
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -9,7 +8,7 @@ from PIL import Image
 
 from lightning_gen.data.decode import open_picture
 from lightning_gen.data.sources import Source, tree
-from lightning_gen.files import write_text
+from lightning_gen.files import data_uri, write_text
 from lightning_gen.tasks.common.picture_files import Job
 
 __all__ = ["write_page"]
@@ -55,5 +54,4 @@ def _image(content: bytes, name: str) -> str:
     picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, format="PNG")
-    data = base64.b64encode(stream.getvalue()).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(name, quote=True)}">'
+    return f'<img src="{data_uri("image/png", stream.getvalue())}" alt="{escape(name, quote=True)}">'
