@@ -1,19 +1,13 @@
 """The page in a real browser: what it shows, that it follows a run, that nothing from a run folder acts in it."""
 
 import json
-import os
-import shutil
 import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager, suppress
 
 import pytest
 
 from lightning_gen.config.cli import main
 from lightning_gen.runs.dashboard import command
+from tests.pages import browser, served, wait
 
 from .conftest import bits, evaluation
 
@@ -37,18 +31,8 @@ def test_the_page_is_for_this_machine_alone(tmp_path):
     assert "--browser.gatherUsageStats=false" in words
 
 
-@contextmanager
 def _served(folder):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    server = subprocess.Popen(command([folder], port, 1), env=environment, stdout=subprocess.DEVNULL)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
+    return served(lambda port: command([folder], port, 1))
 
 
 def _handshake(url, host, origin=None):
@@ -65,38 +49,12 @@ def _handshake(url, host, origin=None):
 def test_a_websocket_under_a_forged_host_is_refused(tmp_path):
     pytest.importorskip("streamlit")
     with _served(tmp_path) as url:
-        for _ in range(300):
-            with suppress(OSError):
-                urllib.request.urlopen(f"{url}/_stcore/health").read()
-                break
-            time.sleep(0.1)
+        wait(url)
         assert "101" in _handshake(url, url.removeprefix("http://"))
         assert "101" in _handshake(url, "localhost:" + url.rpartition(":")[2])
         assert "403" in _handshake(url, "evil.example")
         assert "403" in _handshake(url, "127.0.0.1.evil.example")
         assert "403" in _handshake(url, url.removeprefix("http://"), "http://evil.example")
-
-
-@contextmanager
-def _browser():
-    sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install lightning-gen[app]")
-    with sync.sync_playwright() as play:
-        own = shutil.which("chromium") or shutil.which("google-chrome")
-        try:
-            browser = play.chromium.launch(executable_path=own, args=["--no-sandbox"])
-        except sync.Error as error:
-            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
-
-
-def _wait(url):
-    for _ in range(600):
-        try:
-            return urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read()
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("Streamlit did not start")
 
 
 def test_in_a_browser(make_run, tmp_path):
@@ -105,9 +63,9 @@ def test_in_a_browser(make_run, tmp_path):
     folder = make_run("second", [evaluation(bits(2.2, "elbo"))], latent_dim=3, offset=0.2)
     about = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(about | {"model": ATTACK}))
-    with _browser() as browser, _served(tmp_path / "runs") as url:
-        _wait(url)
-        page = browser.new_page(viewport={"width": 390, "height": 800})
+    with browser() as play, _served(tmp_path / "runs") as url:
+        wait(url)
+        page = play.new_page(viewport={"width": 390, "height": 800})
         asked, alerts = [], []
         page.on("request", lambda request: asked.append(request.url))
         page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))

@@ -1,15 +1,7 @@
 """The page of faces: its state as a link, its files, and in a browser that a slider moves the picture."""
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -17,6 +9,7 @@ import torch
 from lightning_gen.config.cli import main
 from lightning_gen.serving import page_command
 from lightning_gen.tasks.common.portrait import PAGE, Portrait, Studio, as_gif, as_png, state_of
+from tests.pages import browser, served, wait
 
 
 def test_a_state_is_its_json_and_a_broken_link_is_the_start():
@@ -54,39 +47,9 @@ def test_what_a_user_gets_wrong_is_one_line(gan, axes_run, capsys):
     assert "port is 70000: want 1 to 65535" in capsys.readouterr().err
 
 
-@contextmanager
 def _served(run):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    environment["LIGHTNING_GEN_CACHE"] = str(run.parent / "cache")
-    server = subprocess.Popen(page_command(PAGE, port, [str(run), "last"]), env=environment, stdout=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-@contextmanager
-def _browser():
-    sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install lightning-gen[app]")
-    with sync.sync_playwright() as play:
-        own = shutil.which("chromium") or shutil.which("google-chrome")
-        try:
-            browser = play.chromium.launch(executable_path=own, args=["--no-sandbox"])
-        except sync.Error as error:
-            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
+    cache = str(run.parent / "cache")
+    return served(lambda port: page_command(PAGE, port, [str(run), "last"]), LIGHTNING_GEN_CACHE=cache)
 
 
 def _now(page, name):
@@ -96,8 +59,9 @@ def _now(page, name):
 
 def test_in_a_browser_a_slider_moves_the_picture_and_a_lock_holds(axes_run):
     pytest.importorskip("streamlit", reason="no streamlit: pip install lightning-gen[app]")
-    with _browser() as browser, _served(axes_run) as url:
-        page = browser.new_page(viewport={"width": 1300, "height": 900})
+    with browser() as play, _served(axes_run) as url:
+        wait(url)
+        page = play.new_page(viewport={"width": 1300, "height": 900})
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.set_default_timeout(60000)
