@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_gen.errors import check_counts
 
-__all__ = ["Bijection", "Compose", "full_precision", "layer_range"]
+__all__ = ["Bijection", "Compose", "layer_range"]
 
 
 class Bijection(nn.Module, ABC):
@@ -46,11 +46,6 @@ class Compose(Bijection):
             assert isinstance(bijection, Bijection)
             z = bijection.inverse(z, context)
         return z
-
-
-def full_precision(x: Tensor) -> torch.autocast:
-    """Compute nothing inside in fewer bits than `x` has."""
-    return torch.autocast(x.device.type, enabled=False)
 
 
 def layer_range(layers: int) -> range:

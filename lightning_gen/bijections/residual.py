@@ -8,10 +8,11 @@ from typing import Protocol, cast, final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.bijections.base import Bijection, Compose, full_precision, layer_range
+from lightning_gen.bijections.base import Bijection, Compose, layer_range
 from lightning_gen.bijections.primitives.linear import ActNorm
 from lightning_gen.bijections.primitives.roots import with_gradient
 from lightning_gen.errors import UserError, check_counts
+from lightning_gen.precision import full_precision
 
 __all__ = ["Contraction", "Exact", "LogDeterminant", "Residual", "ResidualFlow", "Roulette"]
 

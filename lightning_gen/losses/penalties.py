@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
+from lightning_gen.precision import full_precision
 from lightning_gen.schedules import Ramp, value_at
 
 __all__ = [
@@ -108,9 +109,11 @@ class WeightClip(Regularizer):
 
 
 def _squared_norm(critic: Critic, x: Tensor) -> Tensor:
-    """(B,), squared Euclidean norm of the gradient of each image's logits with respect to `x`, in its dtype."""
+    """(B,), squared Euclidean norm of the gradient of each image's logits with respect to `x`, in its dtype. Under
+    autocast, too: in 16 bits a norm near its target is known to three digits, and its own gradient to fewer."""
     x = x.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    with full_precision(x):
+        (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     return gradient.flatten(1).square().sum(1)
 
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lightning_gen.bijections.base import Bijection, full_precision
+from lightning_gen.bijections.base import Bijection
 from lightning_gen.distributed import mean_over_processes
 from lightning_gen.errors import UserError
+from lightning_gen.precision import full_precision
 
 __all__ = ["ActNorm", "BatchNorm", "InvertibleConv", "NormedConv", "Scaling"]
 

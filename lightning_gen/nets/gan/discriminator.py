@@ -18,6 +18,7 @@ from lightning_gen.batches import Batch
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.condition import Condition, Label, check_vector_only
+from lightning_gen.precision import at_least_float32, full_precision
 
 __all__ = [
     "AuxiliaryClassifier",
@@ -88,7 +89,9 @@ class HeadedDiscriminator(Discriminator, ABC):
         """Signed images (B, C, H, W) -> features (B, F)."""
 
     def forward(self, x: Tensor, batch: Batch | None = None) -> DiscriminatorOutput:
-        return self.head(self.embed(x), batch)
+        features = self.embed(x)
+        with full_precision(x):  # a logit in bfloat16 has three digits
+            return self.head(at_least_float32(features), batch)
 
 
 @final

@@ -9,6 +9,7 @@ from lightning_gen.batches import Batch
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
+from lightning_gen.nets.layers.last import LastConv2d
 from lightning_gen.nets.layers.norms import InstanceNorm, Norm
 
 __all__ = [
@@ -54,7 +55,7 @@ def patch_layers(into: int, width: int, layers: int, norm: NormFactory = Instanc
         before, channels = channels, min(width << i, 8 * width)
         stride = 2 if i < layers else 1
         found += [nn.Conv2d(before, channels, 4, stride, 1), norm(channels, 0), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*found, nn.Conv2d(channels, 1, 4, 1, 1)).apply(init_normal)
+    return nn.Sequential(*found, LastConv2d(channels, 1, 4, 1, 1)).apply(init_normal)
 
 
 def whole_layers(
@@ -85,7 +86,7 @@ def whole_layers(
         normed = [norm(channels, 0)] if found else []
         found += [nn.Conv2d(before, channels, 4, 2, 1), *normed, nn.LeakyReLU(0.2)]
         sides = [side // 2 for side in sides]
-    return nn.Sequential(*found, nn.Conv2d(channels, 1, (sides[0], sides[1]))).apply(init_normal)
+    return nn.Sequential(*found, LastConv2d(channels, 1, (sides[0], sides[1]))).apply(init_normal)
 
 
 class _Unconditional(Discriminator):

@@ -14,6 +14,7 @@ from torch.nn.functional import leaky_relu, one_hot, relu, sigmoid
 
 from lightning_gen.music.notation import STEPS, SYMBOLS
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
+from lightning_gen.nets.layers.last import LastLinear
 
 __all__ = [
     "CHORD",
@@ -161,7 +162,7 @@ class BarDiscriminator(nn.Module):
         self.first = nn.Conv1d(SYMBOLS + CHORD, 14, 2, 2)
         self.second, self.second_norm = nn.Conv1d(14 + CHORD, 77, 4, 2), nn.BatchNorm1d(77)
         self.third, self.third_norm = nn.Linear(77 * 3 + CHORD, 1024), nn.BatchNorm1d(1024)
-        self.last = nn.Linear(1024 + CHORD, 1)
+        self.last = LastLinear(1024 + CHORD, 1)
 
     def forward(self, bars: Tensor, chord: Tensor, previous: Tensor) -> DiscriminatorOutput:
         """Bars (B, 38, 16), chord vectors (B, 13); the bars before, (B, 38, 16), are not looked at."""

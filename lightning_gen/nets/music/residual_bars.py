@@ -9,6 +9,7 @@ from torch.nn.functional import leaky_relu
 
 from lightning_gen.music.notation import STEPS, SYMBOLS
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
+from lightning_gen.nets.layers.last import LastLinear
 from lightning_gen.nets.music.midinet import CHORD, spread
 
 __all__ = ["ResidualBarDiscriminator", "ResidualBarGenerator"]
@@ -63,7 +64,7 @@ class ResidualBarDiscriminator(nn.Module):
         super().__init__()
         self.first = nn.Conv1d(2 * SYMBOLS + CHORD, width, 1)
         self.blocks = nn.Sequential(*(_Block(width) for _ in range(blocks)))
-        self.last = nn.Linear(width * STEPS, 1)
+        self.last = LastLinear(width * STEPS, 1)
 
     def forward(self, bars: Tensor, chord: Tensor, previous: Tensor) -> DiscriminatorOutput:
         """Bars (B, 38, 16), chord vectors (B, 13), one-hot bars (B, 38, 16)."""

@@ -9,6 +9,7 @@ from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
 from lightning_gen.nets.gan.patch import NormFactory
+from lightning_gen.nets.layers.last import LastLinear
 from lightning_gen.nets.layers.norms import BatchNorm
 
 __all__ = ["CropDiscriminator"]
@@ -48,7 +49,7 @@ class CropDiscriminator(Discriminator):
             layers += [nn.Conv2d(out, out, 4, 2, 1), norm(out, 0), nn.LeakyReLU(0.2)]
             self.pairs.append(nn.Sequential(*layers))
             into = out
-        self.score = nn.Sequential(nn.Linear(into, 2 * into), nn.LeakyReLU(0.2), nn.Linear(2 * into, 1))
+        self.score = nn.Sequential(nn.Linear(into, 2 * into), nn.LeakyReLU(0.2), LastLinear(2 * into, 1))
 
     def forward(self, x: Tensor, batch: Batch | None = None) -> DiscriminatorOutput:
         """Signed images (B, C, H, W) -> logits (B,)."""

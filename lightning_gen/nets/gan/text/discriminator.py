@@ -18,6 +18,7 @@ from lightning_gen.batches import Batch
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.text.blocks import Joined, starting_side
+from lightning_gen.nets.layers.last import LastConv2d
 from lightning_gen.nets.text.encoder import TextEncoder
 
 __all__ = ["JointDiscriminator", "Matcher", "MatchingDiscriminator", "ResidualDiscriminator", "TextDiscriminator"]
@@ -81,7 +82,7 @@ class _Match(nn.Module):
         self.narrow = nn.Sequential(nn.Linear(features, text_width), nn.LeakyReLU(0.2))
         join = nn.Conv2d(channels + text_width, channels, 1, bias=False)
         self.join = Joined(nn.Sequential(join, nn.BatchNorm2d(channels), nn.LeakyReLU(0.2)))
-        self.score = nn.Conv2d(channels, 1, sides)
+        self.score = LastConv2d(channels, 1, sides)
 
     def forward(self, maps: Tensor, code: Tensor) -> Tensor:
         return self.score(self.join(maps, self.narrow(code))).flatten()
@@ -135,7 +136,7 @@ class JointDiscriminator(_Strided):
 
     def __init__(self, spec: ImageSpec, features: int, width: int = 16, text_width: int = 64) -> None:
         super().__init__(spec, features, width, text_width)
-        self.alone = nn.Conv2d(self.channels, 1, self.sides)
+        self.alone = LastConv2d(self.channels, 1, self.sides)
 
     def judge(self, maps: Tensor) -> Tensor:
         return self.alone(maps).flatten()
@@ -178,7 +179,7 @@ class ResidualDiscriminator(TextDiscriminator):
         blocks = [_ResidualDown(into, out) for into, out in itertools.pairwise(sizes)]
         self.layers = nn.Sequential(nn.Conv2d(spec.channels, width, 3, padding=1), *blocks)
         join = nn.Conv2d(sizes[-1] + features, 2 * width, 3, padding=1, bias=False)
-        score = nn.Conv2d(2 * width, 1, (height, side), bias=False)
+        score = LastConv2d(2 * width, 1, (height, side), bias=False)
         self.head = Joined(nn.Sequential(join, nn.LeakyReLU(0.2), score, nn.Flatten(0)))
 
     def embed(self, x: Tensor) -> Tensor:
