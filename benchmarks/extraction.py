@@ -1,6 +1,6 @@
 """Inception features and the Fréchet root against torch-fidelity, torchmetrics and pytorch-fid, with equal weights.
 
-    python -m benchmarks.extraction [--batch 64] [--repeats 10] [--root-repeats 5]
+    python -m benchmarks.extraction [--batch 64] [--repeats 10] [--root-repeats 5] [--device cpu]
 
 The weights are random, seeded, made on the spot in the layout of the file of 2015; all four networks read that file.
 0 repeats leave a part out. pytorch-fid resizes in a third way, so its features differ by more than rounding.
@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,31 +50,36 @@ def random_weights(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def extractors(path: Path, digest: str) -> dict[str, Callable[[Tensor], Tensor]]:
+def extractors(path: Path, digest: str, device: str) -> dict[str, Callable[[Tensor], Tensor]]:
     """Name -> uint8 (B, 3, H, W) to features (B, 2048)."""
-    import pytorch_fid.inception as peer
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     from torchmetrics.image.fid import NoTrainInceptionV3
 
-    state = torch.load(path, weights_only=True)
-    peer.load_state_dict_from_url = lambda *args, **kwargs: state  # its download, replaced by the same weights
-    fid = peer.InceptionV3([3]).eval()
-    fidelity = FeatureExtractorInceptionV3("inception", ["2048"], str(path)).eval()
-    metrics = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path), antialias=False).eval()
-    return {
-        "lightning-gen": Inception(ImageSpec(3, 32, 32), str(path), digest),
+    fidelity = FeatureExtractorInceptionV3("inception", ["2048"], str(path)).eval().to(device)
+    metrics = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path), antialias=False).eval().to(device)
+    cases = {
+        "lightning-gen": Inception(ImageSpec(3, 32, 32), str(path), digest).to(device),
         "torch-fidelity": lambda x: fidelity(x)[0],
         "torchmetrics": lambda x: metrics(x).reshape(len(x), -1),
-        "pytorch-fid": lambda x: fid(x.float() / 255)[0].flatten(1),
     }
+    if find_spec("pytorch_fid"):
+        import pytorch_fid.inception as peer
+
+        state = torch.load(path, weights_only=True)
+        peer.load_state_dict_from_url = lambda *args, **kwargs: state  # its download, replaced by the same weights
+        fid = peer.InceptionV3([3]).eval().to(device)
+        cases["pytorch-fid"] = lambda x: fid(x.float() / 255)[0].flatten(1)
+    return cases
 
 
 @torch.inference_mode()
-def extraction(batch: int, repeats: int) -> None:
+def extraction(batch: int, repeats: int, device: str = "cpu") -> dict[str, Any]:
+    """Measure, print, write, and return what was found."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.pth"
-        cases = extractors(path, random_weights(path))
+        cases = extractors(path, random_weights(path), device)
     image = torch.randint(256, (batch, 3, 32, 32), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    image = image.to(device)
     features = {name: case(image) for name, case in cases.items()}
     ours = features["lightning-gen"]
     distances = {name: _distance(ours, other) for name, other in features.items()}
@@ -82,7 +88,8 @@ def extraction(batch: int, repeats: int) -> None:
     seconds = interleave({name: lambda case=case: case(image) for name, case in cases.items()}, repeats, warmup=1)
     rate = {name: round(batch / sorted(times)[len(times) // 2], 2) for name, times in seconds.items()}
     about = {"batch": batch, "pixels": "3x32x32", "img/s": rate, "distance": distances, "largest difference": largest}
-    record("extraction", seconds, "lightning-gen", about)
+    record("extraction" if device == "cpu" else "extraction_gpu", seconds, "lightning-gen", about)
+    return about
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
@@ -112,9 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in (("--batch", 64), ("--repeats", 10), ("--root-repeats", 5)):
         parser.add_argument(name, type=int, default=value)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     if options.repeats:
-        extraction(options.batch, options.repeats)
+        extraction(options.batch, options.repeats, options.device)
     if options.root_repeats:
         root(options.root_repeats)
 
