@@ -1,6 +1,7 @@
 """Under autocast a log-probability keeps 32 bits, and the value that it has without; so do logits and the norms of
 penalties."""
 
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from lightning_gen.models.hierarchical_vae import HierarchicalVAE
 from lightning_gen.models.vae import VAE
 from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
 from lightning_gen.nets.flow.made import MADE
+from lightning_gen.nets.gan.dcgan import DCGANDiscriminator
+from lightning_gen.nets.gan.spectral import SpectralNorm
 from lightning_gen.nets.vae.ladder import Ladder
 from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
 from lightning_gen.training.fit import build
@@ -108,3 +111,16 @@ def test_the_norm_of_a_penalty_is_that_without_autocast(penalty):
         value.backward()
         found.append([value, *(p.grad.clone() for p in net.parameters() if p.grad is not None)])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_singular_values_are_those_without_autocast():
+    torch.manual_seed(0)
+    net = SpectralNorm(ImageSpec(1, 16, 16, 256), partial(DCGANDiscriminator, width=8))
+    states = []
+    for mixed in (False, True):
+        copy = deepcopy(net)
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            copy(torch.ones(2, 1, 16, 16))
+        states.append({name: value for name, value in copy.state_dict().items() if name.endswith(("_u", "_v"))})
+    assert any(not torch.equal(value, net.state_dict()[name]) for name, value in states[0].items())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())

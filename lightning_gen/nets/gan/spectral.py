@@ -5,11 +5,13 @@ from typing import final
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import cached
 
 from lightning_gen.batches import Batch
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
+from lightning_gen.precision import full_precision
 
 __all__ = ["SpectralNorm"]
 
@@ -32,9 +34,14 @@ class SpectralNorm(Discriminator):
         check_counts("discriminator", iterations=iterations)
         self.net = discriminator(spec)
         self.keys = self.net.keys
-        for module in list(self.net.modules()):
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
-                spectral_norm(module, n_power_iterations=iterations)
+        kinds = (nn.Conv2d, nn.Linear, nn.Embedding)
+        self.normed = [module for module in self.net.modules() if isinstance(module, kinds)]
+        for module in self.normed:
+            spectral_norm(module, n_power_iterations=iterations)
 
     def forward(self, x: Tensor, batch: Batch | None = None) -> DiscriminatorOutput:
-        return self.net(x, batch)
+        with cached():
+            with full_precision(x):  # under autocast the singular values would have three digits
+                for module in self.normed:
+                    _ = module.weight
+            return self.net(x, batch)
