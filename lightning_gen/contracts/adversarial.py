@@ -213,7 +213,8 @@ class AdversarialModule(ImageModule):
             self.latest_losses |= {f"{player[0]}/{name}": value for name, value in parts.items()}
 
     def _backward(self, loss: Tensor) -> None:
-        with self._unsynchronised():
+        # A backward pass follows the types of its forward pass; second derivatives would be cast to 16 bits once more.
+        with self._unsynchronised(), torch.autocast(self.device.type, enabled=False):
             self.manual_backward(loss)
 
     def _step(self, player: PlayerName) -> None:

@@ -8,9 +8,11 @@ from torch import Tensor
 from lightning_gen.batches import join
 from lightning_gen.contracts import ImageData
 from lightning_gen.evaluation.cache import cache_path, cached
+from lightning_gen.evaluation.readers import attribute_reader
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.metrics.distances import SetDistance
 from lightning_gen.metrics.extractors import PCA, Classifier, Extractor, fit_classifier, fit_pca
+from lightning_gen.metrics.readers import ReaderFeatures
 
 __all__ = ["compare", "embedded_extractor"]
 
@@ -19,9 +21,11 @@ _LEARN = 20000
 
 
 def embedded_extractor(data: ImageData) -> Extractor:
-    """Build a classifier trained on the data's own labels, or principal components of the pixels where it has none. A
-    collective."""
+    """Build a classifier trained on the data's own labels; a reader trained on its attributes where it has no labels;
+    principal components of the pixels where it has neither. A collective."""
     spec = data.spec
+    if spec.attributes and not spec.classes:
+        return ReaderFeatures(attribute_reader(data)).eval()
     net: Extractor = Classifier(spec) if spec.classes else PCA(spec)
     path = cache_path("extractors", {**data_identity(data, "train"), "kind": net.kind, "recipe": 1})
 

@@ -56,7 +56,7 @@ class Evaluation:
         weights: log-probabilities drawn per image; above 1 the importance-weighted bound (Burda et al. 2016, Eq. 8)
             takes the place of the bound of a stochastic model, under the name iwae-k.
         extractor: called with (spec); gives the features of the distances. None: a classifier trained on the data's
-            own labels, principal components of the pixels where it has none.
+            own labels, a reader of its attributes where it has no labels, else principal components of the pixels.
         distances: each called with (extractor). None: Fréchet, kernel, and precision, recall, density, coverage.
         segmenter: called with (spec, classes); trained on the real pairs of labels -> photo, it reads the labels off
             the outputs. None: not measured.

@@ -8,9 +8,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec, to_signed
-from lightning_gen.metrics.extractors import Classifier, minimise, repeatable
+from lightning_gen.metrics.extractors import Classifier, Extractor, minimise, repeatable
 
-__all__ = ["AttributeReader", "fit_reader"]
+__all__ = ["AttributeReader", "ReaderFeatures", "fit_reader"]
 
 
 @final
@@ -55,6 +55,28 @@ class AttributeReader(nn.Module):
     def features(self, image: Tensor) -> Tensor:
         """(B, D), what the attributes are read from."""
         return self.net(image)
+
+
+@final
+class ReaderFeatures(Extractor):
+    """What a reader reads attributes from, (B, D): features for distances of sets that have attributes and no classes.
+
+    Args:
+        reader: that has been fitted.
+    """
+
+    kind = "reader"
+
+    def __init__(self, reader: AttributeReader) -> None:
+        super().__init__(reader.spec)
+        self.reader = reader
+
+    @property
+    def dims(self) -> int:
+        return self.reader.net.dims
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.reader.features(image)
 
 
 def fit_reader(

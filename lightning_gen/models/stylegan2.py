@@ -131,7 +131,8 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
 
     def discriminator_losses(self, batch: Batch) -> Losses:
         real, fake = to_signed(batch["image"], self.spec.levels), self.fakes(batch).detach()
-        of_real, of_fake = self._logits(real, batch), self._logits(fake, batch)
+        seen = self.augment(torch.cat([real, fake])).split(len(real))  # image by image: one call serves both
+        of_real, of_fake = (self.discriminator(x, batch).logits for x in seen)
         self.latest_logits = {"real": of_real.detach(), "fake": of_fake.detach()}
         return {"adversarial": softplus(-of_real).mean() + softplus(of_fake).mean()}
 

@@ -20,19 +20,27 @@ _SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.4829629
 _POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
 
 
+#: rows of random numbers that are drawn at once: on a GPU each call costs, however little it draws
+_AT_ONCE = 16
+
+
 class _Draw:
     """Random numbers for B images, in the dtype and on the device of `x`."""
 
     def __init__(self, x: Tensor, probability: Tensor) -> None:
-        self.like = x.detach().flatten(1).mean(1)  # (B,)
+        self.like = x.new_empty(_AT_ONCE, len(x))
         self.probability = probability.to(x)
+        self.uniforms: list[Tensor] = []
+        self.normals: list[Tensor] = []
 
     def uniform(self) -> Tensor:
         """(B,), in 0..1."""
-        return torch.rand_like(self.like)
+        self.uniforms = self.uniforms or list(torch.rand_like(self.like).unbind())
+        return self.uniforms.pop()
 
     def normal(self) -> Tensor:
-        return torch.randn_like(self.like)
+        self.normals = self.normals or list(torch.randn_like(self.like).unbind())
+        return self.normals.pop()
 
     def where(self, factor: float, value: Tensor, otherwise: float) -> Tensor:
         """`value` (B,) with probability p * `factor`, else a number."""

@@ -15,7 +15,7 @@ from lightning_gen.images import ImageSpec, halvings
 from lightning_gen.nets.condition import Condition, Label, check_vector_only
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput, Head, HeadedDiscriminator
 from lightning_gen.nets.gan.style_generator import Mapping
-from lightning_gen.nets.gan.style_layers import EqualConv2d, EqualLinear, activate, widths
+from lightning_gen.nets.gan.style_layers import GAIN, EqualConv2d, EqualLinear, activate, leaky, widths
 from lightning_gen.precision import at_least_float32
 
 __all__ = ["EqualHead", "MappedProjection", "StyleDiscriminator", "batch_deviation"]
@@ -97,16 +97,17 @@ def batch_deviation(x: Tensor, group: int) -> Tensor:
 
 @final
 class _Block(nn.Module):
-    """(conv3(down) + conv1(down)) / sqrt(2); the second branch has neither bias nor activation."""
+    """(conv3(down) + conv1(down)) / sqrt(2); the second branch has neither bias nor activation. The division is in the
+    weights of both: of the first branch it takes away the gain of the activation."""
 
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
-        self.first, self.second = EqualConv2d(into, into, 3), EqualConv2d(into, out, 3, down=True)
-        self.skip = EqualConv2d(into, out, 1, down=True, bias=False)
+        self.first = EqualConv2d(into, into, 3, gain=GAIN)
+        self.second = EqualConv2d(into, out, 3, down=True, gain=GAIN / math.sqrt(2.0))
+        self.skip = EqualConv2d(into, out, 1, down=True, bias=False, gain=math.sqrt(0.5))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = activate(self.second(activate(self.first(x))))
-        return (h + self.skip(x)) * math.sqrt(0.5)
+        return leaky(self.second(leaky(self.first(x)))) + self.skip(x)
 
 
 @final
@@ -134,13 +135,13 @@ class StyleDiscriminator(HeadedDiscriminator):
         channels = widths(width, most, count)
         super().__init__(spec, channels[-1], head)
         self.group = group
-        self.read = EqualConv2d(spec.channels, channels[0], 1)
+        self.read = EqualConv2d(spec.channels, channels[0], 1, gain=GAIN)
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in pairwise(channels)))
-        self.last = EqualConv2d(channels[-1] + 1, channels[-1], 3)
+        self.last = EqualConv2d(channels[-1] + 1, channels[-1], 3, gain=GAIN)
         places = (spec.height >> (count - 1)) * (spec.width >> (count - 1))
         self.join = EqualLinear(channels[-1] * places, channels[-1])
 
     def embed(self, x: Tensor) -> Tensor:
-        x = self.blocks(activate(self.read(x)))
-        x = activate(self.last(batch_deviation(x, self.group)))
+        x = self.blocks(leaky(self.read(x)))
+        x = leaky(self.last(batch_deviation(x, self.group)))
         return activate(self.join(x.flatten(1)))

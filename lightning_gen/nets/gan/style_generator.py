@@ -6,18 +6,21 @@ from typing import final
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import conv_transpose2d
 
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec, halvings
+from lightning_gen.nets.gan.filters import spread
 from lightning_gen.nets.gan.style_layers import (
+    GAIN,
     EqualLinear,
     ModulatedConv2d,
     activate,
     blur_filter,
+    leaky,
     normalized,
     widths,
 )
+from lightning_gen.precision import at_least_float32
 
 __all__ = ["Mapping", "StyleGenerator", "Synthesis"]
 
@@ -72,10 +75,12 @@ class _Layer(nn.Module):
         self.register_buffer("fixed", torch.randn(1, 1, *size))
 
     def forward(self, x: Tensor, w: Tensor, drawn: bool, source: Generator | None) -> Tensor:
-        x = self.conv(x, w)
+        x, norm = self.conv.parts(x, w)
         noise = self._noise(len(x), source) if drawn else self.fixed  # one map for all channels
-        x = x + (self.strength * noise).to(x.dtype) + self.bias[:, None, None].to(x.dtype)
-        return activate(x)
+        noise, bias = GAIN * self.strength * noise, GAIN * self.bias[:, None, None]
+        assert norm is not None
+        # The gain is in all three terms, and noise comes with the scaling: each pass over an image costs.
+        return leaky(torch.addcmul(noise.to(x.dtype), x, GAIN * norm) + bias.to(x.dtype))
 
     def _noise(self, count: int, source: Generator | None) -> Tensor:
         device = self.fixed.device if source is None else source.device
@@ -145,16 +150,16 @@ class Synthesis(nn.Module):
         for i, to_image in enumerate(self.images):
             for _ in range(2 if i else 1):
                 x, place = next(layers)(x, w[:, place], drawn, source), place + 1
-            own = to_image(x, w[:, place])
+            own = at_least_float32(to_image(x, w[:, place]))  # 16 bits are fewer than the levels of a picture
             image = own if image is None else self._doubled(image) + own
         assert image is not None
         return image
 
     def _doubled(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W): zeros in between, then the filter with gain 4."""
-        channels = image.shape[1]
-        weight = (4.0 * self.kernel).to(image.dtype).expand(channels, 1, -1, -1)
-        return conv_transpose2d(image, weight, stride=2, padding=1, groups=channels)
+        size = (2 * image.shape[2], 2 * image.shape[3])
+        with torch.autocast(image.device.type, enabled=False):
+            return spread(image, 4.0 * self.kernel, padding=1, stride=2, size=size)
 
 
 @final

@@ -8,27 +8,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
+from lightning_gen.nets.gan.filters import filtered
 from lightning_gen.precision import at_least_float32
 
 __all__ = [
+    "GAIN",
     "EqualConv2d",
     "EqualLinear",
     "ModulatedConv2d",
     "activate",
-    "blur",
     "blur_filter",
+    "leaky",
     "normalized",
     "shrink",
     "widths",
 ]
 
 _TAPS = (1.0, 3.0, 3.0, 1.0)
+#: factor on each activation: keeps the mean square of a normal signal (Karras et al. 2020a, official code)
+GAIN = math.sqrt(2.0)
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2. A positive factor may stand before it as well as behind: convolutions take the gain
+    into their weights, which are smaller than images."""
+    return leaky_relu(x, 0.2)
 
 
 def activate(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2, times sqrt(2): keeps the mean square of a normal signal (Karras et al. 2020a, official
-    code)."""
-    return leaky_relu(x, 0.2) * math.sqrt(2.0)
+    """Leaky ReLU of slope 0.2, times the gain."""
+    return leaky(x) * GAIN
 
 
 def normalized(x: Tensor) -> Tensor:
@@ -52,30 +61,15 @@ def blur_filter() -> Tensor:
     return torch.outer(taps, taps)
 
 
-def blur(x: Tensor, kernel: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
-    """Filter each channel alone.
-
-    Args:
-        x: (B, C, H, W).
-        kernel: (4, 4).
-        padding: zeros on each side.
-        stride: 1, or 2 to halve the resolution.
-        gain: factor on the result.
-    """
-    channels = x.shape[1]
-    weight = (gain * kernel).to(x.dtype).expand(channels, 1, -1, -1)
-    return conv2d(x, weight, padding=padding, stride=stride, groups=channels)
-
-
 def shrink(x: Tensor, kernel: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, C, H / 2, W / 2)."""
-    return blur(x, kernel, padding=1, stride=2)
+    return filtered(x, kernel, padding=1, stride=2)
 
 
 @final
 class EqualLinear(nn.Module):
     """W x / sqrt(fan-in) * rate + b * rate with W from N(0, 1) / rate: each weight learns at a speed of its own scale
-    (Karras et al. 2018, Section 4.1).
+    (Karras et al. 2018, Section 4.1). In float32 also under mixed precision: styles and logits have few numbers.
 
     Args:
         into: features.
@@ -91,7 +85,8 @@ class EqualLinear(nn.Module):
         self.scale, self.rate = rate / math.sqrt(into), rate
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight * self.scale, self.bias * self.rate)
+        with torch.autocast(x.device.type, enabled=False):
+            return linear(at_least_float32(x), self.weight * self.scale, self.bias * self.rate)
 
 
 @final
@@ -104,24 +99,28 @@ class EqualConv2d(nn.Module):
         side: of the kernel, odd.
         down: halve the resolution: a low-pass filter, then stride 2.
         bias: whether there is one.
+        gain: factor on the result.
     """
 
     kernel: Tensor
 
-    def __init__(self, into: int, out: int, side: int, down: bool = False, bias: bool = True) -> None:
+    def __init__(
+        self, into: int, out: int, side: int, down: bool = False, bias: bool = True, gain: float = 1.0
+    ) -> None:
         super().__init__()
         self.weight = _kernel(out, into, side)
         self.bias = nn.Parameter(torch.zeros(out)) if bias else None
-        self.scale, self.side, self.down = 1.0 / math.sqrt(into * side**2), side, down
+        self.scale, self.gain, self.side, self.down = gain / math.sqrt(into * side**2), gain, side, down
         self.register_buffer("kernel", blur_filter(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.scale
+        bias = None if self.bias is None else self.bias * self.gain
         if not self.down:
-            return conv2d(x, weight, self.bias, padding=self.side // 2)
+            return conv2d(x, weight, bias, padding=self.side // 2)
         if self.side == 1:  # filter and stride at once: nothing is computed that the stride would drop
-            return conv2d(shrink(x, self.kernel), weight, self.bias)
-        return conv2d(blur(x, self.kernel, padding=2), weight, self.bias, stride=2)
+            return conv2d(shrink(x, self.kernel), weight, bias)
+        return conv2d(filtered(x, self.kernel, padding=2), weight, bias, stride=2)
 
 
 @final
@@ -151,14 +150,21 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Images (B, I, H, W) and styles (B, S) -> (B, O, H, W), or twice the sides."""
+        x, norm = self.parts(x, w)
+        return x if norm is None else x * norm
+
+    def parts(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Compute the convolution of the scaled images, and the factors (B, O, 1, 1) that demodulate it; None: none."""
         scale, weight = self.affine(w), self.weight * self.scale  # (B, I), (O, I, k, k)
         x = x * scale[:, :, None, None].to(x.dtype)
         x = self._doubled(x, weight) if self.up else conv2d(x, weight, padding=self.side // 2)
         if not self.demodulate:
-            return x
-        squared = at_least_float32(scale).square() @ at_least_float32(weight).square().sum((2, 3)).T  # (B, O)
-        return x * (squared + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
+            return x, None
+        with torch.autocast(x.device.type, enabled=False):
+            squared = scale.square() @ at_least_float32(weight).square().sum((2, 3)).T  # (B, O)
+            return x, (squared + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
 
     def _doubled(self, x: Tensor, weight: Tensor) -> Tensor:
-        x = conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (B, O, 2H + 1, 2W + 1)
-        return blur(x, self.kernel, padding=1, gain=4.0)
+        # The gain of the filter is in the weights.
+        x = conv_transpose2d(x, 4.0 * weight.transpose(0, 1), stride=2)  # (B, O, 2H + 1, 2W + 1)
+        return filtered(x, self.kernel, padding=1)
