@@ -20,7 +20,7 @@ from lightning_gen.nets.gan.style_layers import (
     normalized,
     widths,
 )
-from lightning_gen.precision import at_least_float32
+from lightning_gen.precision import at_least_float32, full_precision
 
 __all__ = ["Mapping", "StyleGenerator", "Synthesis"]
 
@@ -158,7 +158,7 @@ class Synthesis(nn.Module):
     def _doubled(self, image: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W): zeros in between, then the filter with gain 4."""
         size = (2 * image.shape[2], 2 * image.shape[3])
-        with torch.autocast(image.device.type, enabled=False):
+        with full_precision(image):
             return spread(image, 4.0 * self.kernel, padding=1, stride=2, size=size)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, linear
 
 from lightning_gen.nets.gan.filters import filtered
-from lightning_gen.precision import at_least_float32
+from lightning_gen.precision import at_least_float32, full_precision
 
 __all__ = [
     "GAIN",
@@ -85,7 +85,7 @@ class EqualLinear(nn.Module):
         self.scale, self.rate = rate / math.sqrt(into), rate
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             return linear(at_least_float32(x), self.weight * self.scale, self.bias * self.rate)
 
 
@@ -160,7 +160,7 @@ class ModulatedConv2d(nn.Module):
         x = self._doubled(x, weight) if self.up else conv2d(x, weight, padding=self.side // 2)
         if not self.demodulate:
             return x, None
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             squared = scale.square() @ at_least_float32(weight).square().sum((2, 3)).T  # (B, O)
             return x, (squared + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
 
