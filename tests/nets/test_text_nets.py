@@ -1,5 +1,7 @@
 """Networks of text to image: sizes, the code reaches every picture, and a learned discriminator does not look away."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.gan.text.discriminator import JointDiscriminator, MatchingDiscriminator, ResidualDiscriminator
 from lightning_gen.nets.gan.text.generator import resized
+from lightning_gen.nets.gan.text.heads import JoinedHead, ProductHead
 from lightning_gen.nets.gan.text.stages import StageOne, StageTwo
 from lightning_gen.nets.gan.text.tree import ModulatedNet, TreeNet
 
@@ -48,6 +51,33 @@ def test_discriminators_answer_for_image_and_text(kind, spec):
     assert not torch.equal(one, other)
     alone = net.judge(maps)
     assert (alone is not None and alone.shape == (3,)) is (kind is JointDiscriminator)
+
+
+HEADS = {
+    "product": ProductHead,
+    "joined": JoinedHead,
+    "joined, batch norm": partial(JoinedHead, norm=torch.nn.BatchNorm2d),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_answer_for_a_pair_does_not_depend_on_the_rest_of_its_batch_but_with_batch_norm(name):
+    """Where it does, D tells a batch of right pairs from one of wrong pairs by its statistics."""
+    torch.manual_seed(0)
+    head = HEADS[name](8, 6, (4, 4))
+    maps, code = torch.randn(8, 8, 4, 4), torch.randn(8, 6)
+    first, half = head(maps, code)[:4], head(maps[:4], code[:4])
+    assert first.shape == (4,)
+    assert torch.allclose(first, half, atol=1e-5) is ("batch norm" not in name)
+    assert not torch.allclose(head(maps, code), head(maps, code.roll(1, 0)), atol=1e-3)
+
+
+def test_a_product_head_adds_up_what_an_image_shows_of_each_word():
+    torch.manual_seed(0)
+    head = ProductHead(8, 6, (2, 3)).double()
+    maps, one, other = torch.randn(4, 8, 2, 3).double(), torch.randn(4, 6).double(), torch.randn(4, 6).double()
+    none = head(maps, torch.zeros_like(one))
+    assert torch.allclose(head(maps, one + other) - none, head(maps, one) + head(maps, other) - 2 * none)
 
 
 def test_what_cannot_be_drawn_is_one_line():

@@ -7,7 +7,7 @@ ResidualDiscriminator   one answer, residual blocks without normalisation (DF-GA
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
@@ -17,11 +17,15 @@ from torch.nn.functional import avg_pool2d
 from lightning_gen.batches import Batch
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
-from lightning_gen.nets.gan.text.blocks import Joined, starting_side
+from lightning_gen.nets.gan.text.blocks import starting_side
+from lightning_gen.nets.gan.text.heads import MatchingHead, ProductHead
 from lightning_gen.nets.layers.last import LastConv2d
 from lightning_gen.nets.text.encoder import TextEncoder
 
 __all__ = ["JointDiscriminator", "Matcher", "MatchingDiscriminator", "ResidualDiscriminator", "TextDiscriminator"]
+
+#: called with (channels, length of the code, height and width of the maps)
+HeadFactory = Callable[[int, int, tuple[int, int]], MatchingHead]
 
 
 class TextDiscriminator(nn.Module, ABC):
@@ -74,20 +78,6 @@ def _down(into: int, out: int) -> list[nn.Module]:
     return [nn.Conv2d(into, out, 4, 2, 1, bias=False), nn.BatchNorm2d(out), nn.LeakyReLU(0.2)]
 
 
-class _Match(nn.Module):
-    """The code, narrowed, at each place of the maps; a convolution over both, and one of the whole map."""
-
-    def __init__(self, channels: int, features: int, sides: tuple[int, int], text_width: int) -> None:
-        super().__init__()
-        self.narrow = nn.Sequential(nn.Linear(features, text_width), nn.LeakyReLU(0.2))
-        join = nn.Conv2d(channels + text_width, channels, 1, bias=False)
-        self.join = Joined(nn.Sequential(join, nn.BatchNorm2d(channels), nn.LeakyReLU(0.2)))
-        self.score = LastConv2d(channels, 1, sides)
-
-    def forward(self, maps: Tensor, code: Tensor) -> Tensor:
-        return self.score(self.join(maps, self.narrow(code))).flatten()
-
-
 class _Strided(TextDiscriminator):
     """Strided convolutions down to 4 to 7 pixels, and the matching head.
 
@@ -95,12 +85,12 @@ class _Strided(TextDiscriminator):
         spec: of the images.
         features: K.
         width: channels at half the resolution; doubled at each coarser one, up to 8 times.
-        text_width: of the narrowed code.
+        head: called with (channels of the maps, K, their sides).
     """
 
-    def __init__(self, spec: ImageSpec, features: int, width: int = 16, text_width: int = 64) -> None:
+    def __init__(self, spec: ImageSpec, features: int, width: int = 16, head: HeadFactory = ProductHead) -> None:
         super().__init__()
-        check_counts("discriminator", width=width, text_width=text_width)
+        check_counts("discriminator", width=width)
         stages, *sides = starting_side(spec)
         sizes = [width * min(8, 1 << i) for i in range(max(1, stages))]
         first = nn.Conv2d(spec.channels, width, 4 if stages else 3, 2 if stages else 1, 1)
@@ -109,7 +99,7 @@ class _Strided(TextDiscriminator):
             layers += _down(into, out)
         self.layers = nn.Sequential(*layers)
         self.sides, self.channels = (sides[0], sides[1]), sizes[-1]
-        self.matching = _Match(self.channels, features, self.sides, text_width)
+        self.matching = head(self.channels, features, self.sides)
 
     def embed(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -131,11 +121,11 @@ class JointDiscriminator(_Strided):
         spec: of the images.
         features: K.
         width: channels at half the resolution; doubled at each coarser one, up to 8 times.
-        text_width: of the narrowed code.
+        head: called with (channels of the maps, K, their sides).
     """
 
-    def __init__(self, spec: ImageSpec, features: int, width: int = 16, text_width: int = 64) -> None:
-        super().__init__(spec, features, width, text_width)
+    def __init__(self, spec: ImageSpec, features: int, width: int = 16, head: HeadFactory = ProductHead) -> None:
+        super().__init__(spec, features, width, head)
         self.alone = LastConv2d(self.channels, 1, self.sides)
 
     def judge(self, maps: Tensor) -> Tensor:
@@ -162,25 +152,24 @@ class _ResidualDown(nn.Module):
 
 @final
 class ResidualDiscriminator(TextDiscriminator):
-    """Residual blocks down to 4 to 7 pixels without normalisation, as a gradient penalty wants it; the code joined at
-    each place (Tao et al. 2022, DF-GAN, Section 3.2).
+    """Residual blocks down to 4 to 7 pixels without normalisation, as a gradient penalty wants it (Tao et al. 2022,
+    DF-GAN, Section 3.2; there with a `JoinedHead` of kernel 3).
 
     Args:
         spec: of the images.
         features: K.
         width: channels at full resolution; doubled at each coarser one, up to 8 times (32 in the reference code).
+        head: called with (channels of the maps, K, their sides).
     """
 
-    def __init__(self, spec: ImageSpec, features: int, width: int = 16) -> None:
+    def __init__(self, spec: ImageSpec, features: int, width: int = 16, head: HeadFactory = ProductHead) -> None:
         super().__init__()
         check_counts("discriminator", width=width)
         stages, height, side = starting_side(spec)
         sizes = [width * min(8, 1 << i) for i in range(stages + 1)]
         blocks = [_ResidualDown(into, out) for into, out in itertools.pairwise(sizes)]
         self.layers = nn.Sequential(nn.Conv2d(spec.channels, width, 3, padding=1), *blocks)
-        join = nn.Conv2d(sizes[-1] + features, 2 * width, 3, padding=1, bias=False)
-        score = LastConv2d(2 * width, 1, (height, side), bias=False)
-        self.head = Joined(nn.Sequential(join, nn.LeakyReLU(0.2), score, nn.Flatten(0)))
+        self.head = head(sizes[-1], features, (height, side))
 
     def embed(self, x: Tensor) -> Tensor:
         return self.layers(x)
