@@ -1,4 +1,4 @@
-"""Two processes of one training, as torchrun starts them, but forked: a restart costs no imports.
+"""Processes of one training, as torchrun starts them, but forked: a start costs no imports.
 
 And the trainings that the workers of a sweep have started.
 
@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +19,7 @@ import torch
 from lightning_gen.config.cli import main
 from lightning_gen.training.fit import build
 
-__all__ = ["Pair", "prepare", "trainings_under_way"]
+__all__ = ["Pair", "Together", "prepare", "train_in_one_and_two", "trainings_under_way"]
 
 
 def trainings_under_way(root: Path) -> list[tuple[int, int]]:
@@ -42,21 +44,21 @@ def prepare(arguments: list[str]) -> None:
     assert build(arguments[1:]).datamodule.fingerprint
 
 
-class Pair:
-    """``lightning-gen`` ARGUMENTS in `world` processes.
+class Together:
+    """A function in `world` processes, each with what torchrun tells it where there are several.
 
     Args:
-        arguments: of the command line.
+        work: what each does; its return value is the exit status, None is 0.
         log: file that takes what they print.
         world: number of processes.
     """
 
-    def __init__(self, arguments: list[str], log: Path, world: int = 2) -> None:
+    def __init__(self, work: Callable[[], int | None], log: Path, world: int = 2) -> None:
         self.port, self.world = _free_port(), world
-        self.pids = [self._fork(arguments, log, rank) for rank in range(world)]
+        self.pids = [self._fork(work, log, rank) for rank in range(world)]
         self.statuses: dict[int, int] = {}
 
-    def _fork(self, arguments: list[str], log: Path, rank: int) -> int:
+    def _fork(self, work: Callable[[], int | None], log: Path, rank: int) -> int:
         pid = os.fork()
         if pid:
             return pid
@@ -67,7 +69,7 @@ class Pair:
             os.dup2(out, 2)
             if self.world > 1:
                 os.environ |= _environment(rank, self.world, self.port)
-            status = main(arguments)
+            status = work() or 0
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 1
         except BaseException:
@@ -100,6 +102,26 @@ class Pair:
                 self.signal()
             time.sleep(0.01)
         return [self.statuses[pid] for pid in self.pids]
+
+
+class Pair(Together):
+    """``lightning-gen`` ARGUMENTS in `world` processes; see `Together`."""
+
+    def __init__(self, arguments: list[str], log: Path, world: int = 2) -> None:
+        super().__init__(lambda: main(arguments), log, world)
+
+
+def train_in_one_and_two(work: Callable[[str, int, int], None], folder: Path) -> None:
+    """Call ``work(path, rank, world)`` in two processes with the path ``folder/two``, and in one with ``folder/one``."""
+    torch.set_num_threads(1)
+    log = folder / "log.txt"
+    for name, world in (("two", 2), ("one", 1)):
+        statuses = Together(partial(_work_of_rank, work, str(folder / name), world), log, world).wait()
+        assert statuses == [0] * world, log.read_text()[-3000:]
+
+
+def _work_of_rank(work: Callable[[str, int, int], None], path: str, world: int) -> None:
+    work(path, int(os.environ.get("RANK", 0)), world)
 
 
 def _environment(rank: int, world: int, port: int) -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""Trains flows in two processes, stops, goes on; test_flow.py starts it by torchrun and compares what they saved.
+"""Trains flows in two processes, stops, goes on; test_flow.py starts it and compares what they saved.
 
 Each process has its own images and noise; only the parameters, and the bits/dim of held-out images, must agree.
 """
 
-import os
 import sys
+from pathlib import Path
 
 import torch
 from torch import distributed as dist
@@ -16,6 +16,7 @@ from lightning_gen.bijections.realnvp import RealNVP
 from lightning_gen.images import ImageSpec
 from lightning_gen.models.flow import Flow
 from lightning_gen.nets.flow.conditioner import ConvConditioner
+from tests.launch.processes import Together
 
 SPEC = ImageSpec(1, 4, 4, 17)
 
@@ -72,9 +73,14 @@ def run(name: str, rank: int) -> list[dict[str, torch.Tensor]]:
     return [*found, state(again)]
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
+def work() -> None:
     dist.init_process_group("gloo")
-    rank = int(os.environ["RANK"])
+    rank = dist.get_rank()
     torch.save({name: run(name, rank) for name in FLOWS}, f"{sys.argv[1]}.{rank}")
     dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    together = Together(work, Path(f"{sys.argv[1]}.log"))
+    sys.exit(0 if together.wait() == [0, 0] else Path(f"{sys.argv[1]}.log").read_text()[-3000:])

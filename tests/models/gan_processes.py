@@ -1,12 +1,13 @@
-"""Trains three GANs and saves their weights; test_gan.py starts it in one process and, by torchrun, in two.
+"""Trains three GANs and saves their weights; test_gan.py starts it: python -m tests.models.gan_processes FOLDER.
+It does so in one process and in two.
 
 The noise of a global batch is drawn once and shared out as the loader shares out images, so that one process with the
 doubled batch sees what two see together. Where there are two, batch norm takes its moments over both (what
 SyncBatchNorm does on GPUs; it does not run on CPUs).
 """
 
-import os
 import sys
+from pathlib import Path
 
 import torch
 from torch import distributed as dist
@@ -16,6 +17,7 @@ from torch.distributed.nn.functional import all_reduce
 from lightning_gen.contracts import ImageModule
 from lightning_gen.training.callbacks.record import ImageBudget
 from lightning_gen.training.fit import build
+from tests.launch.processes import train_in_one_and_two
 
 BATCH, BATCHES = 16, 6
 CONFIGS = ("dcgan", "wgan_gp", "sn_hinge")
@@ -56,14 +58,14 @@ def _share_noise(rank: int, world: int) -> None:
     torch.rand = lambda *shape, device=None: draw(rand, *shape)
 
 
-def train(config: str, rank: int, world: int) -> dict[str, torch.Tensor]:
+def train(config: str, path: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     """The parameters after `BATCHES` global batches."""
     rand = torch.rand
     arguments = ["-c", f"configs/gan/{config}.yaml", "--data.init_args.batch_size", str(BATCH // world)]
     arguments += ["--trainer.accelerator", "cpu", "--trainer.devices", str(world)]
     arguments += ["--trainer.strategy", "ddp"] if world > 1 else []
     arguments += ["--model.init_args.generator.init_args.width", "8"]
-    arguments += ["--run.root", f"{sys.argv[1]}.runs", "--evaluation.samples", "0", "--run.health_every", "0"]
+    arguments += ["--run.root", f"{path}.runs", "--evaluation.samples", "0", "--run.health_every", "0"]
     for player in ("generator", "discriminator"):
         # Adam divides by the root of the second moment: a gradient that is 0 but for rounding would be blown up.
         arguments += [f"--model.init_args.training.{player}_optimizer.init_args.eps", "1e-3"]
@@ -78,7 +80,9 @@ def train(config: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in cli.model.named_parameters()}
 
 
+def work(path: str, rank: int, world: int) -> None:
+    torch.save({config: train(config, path, rank, world) for config in CONFIGS}, f"{path}.{rank}")
+
+
 if __name__ == "__main__":
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    trained = {config: train(config, rank, world) for config in CONFIGS}
-    torch.save(trained, f"{sys.argv[1]}.{rank}")
+    train_in_one_and_two(work, Path(sys.argv[1]))

@@ -185,8 +185,7 @@ def test_bad_dequantization_is_refused_in_one_line():
 
 def test_two_processes_hold_the_same_flow(tmp_path):
     """After data-dependent initialisation on different images, and after a resume: parameters, buffers and bits/dim."""
-    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *two, "tests/models/flow_processes.py", str(tmp_path / "two")]
+    command = [sys.executable, "-m", "tests.models.flow_processes", str(tmp_path / "two")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (torch.load(tmp_path / f"two.{rank}") for rank in (0, 1))

@@ -1,27 +1,28 @@
-"""Trains the unpaired translations and saves their weights. test_unpaired_models.py starts it in one process and, by
-torchrun, in two. The numbers of a global batch are drawn once and shared out as the loader shares out images. Two
-processes also train a CycleGAN at once and in parts."""
+"""Trains the unpaired translations and saves their weights, in one process and in two. test_unpaired_models.py starts
+it: python -m tests.models.translation_processes FOLDER. The numbers of a global batch are drawn once and shared out as
+the loader shares out images. Two processes also train a CycleGAN at once and in parts."""
 
-import os
 import sys
+from pathlib import Path
 
 import torch
 
 from lightning_gen.training.callbacks.record import ImageBudget
 from lightning_gen.training.fit import build, main
+from tests.launch.processes import train_in_one_and_two
 
 BATCH, BATCHES = 4, 3
 CONFIGS = ("cyclegan", "cut", "fastcut")
 
 
-def train(config: str, rank: int, world: int) -> dict[str, torch.Tensor]:
+def train(config: str, path: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     """The parameters after `BATCHES` global batches."""
     rand, generator = torch.rand, torch.Generator().manual_seed(0)
     arguments = ["-c", f"configs/translation/{config}.yaml", "--data.init_args.batch_size", str(BATCH // world)]
     arguments += ["--trainer.accelerator", "cpu", "--trainer.devices", str(world), "--data.init_args.size", "16"]
     arguments += ["--trainer.strategy", "ddp"] if world > 1 else []
     arguments += ["--model.init_args.generator.init_args.width", "4"]
-    arguments += ["--run.root", f"{sys.argv[1]}.runs", "--evaluation.samples", "0", "--run.health_every", "0"]
+    arguments += ["--run.root", f"{path}.runs", "--evaluation.samples", "0", "--run.health_every", "0"]
     for player in ("generator", "discriminator"):
         # Adam divides by the root of the second moment: a gradient that is 0 but for rounding would be blown up.
         arguments += [f"--model.init_args.training.{player}_optimizer.init_args.eps", "1e-3"]
@@ -49,8 +50,11 @@ def resume(root: str) -> None:
         main([*words, "--run.name", name, "--run.images", str(images), *more])
 
 
-if __name__ == "__main__":
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    torch.save({config: train(config, rank, world) for config in CONFIGS}, f"{sys.argv[1]}.{rank}")
+def work(path: str, rank: int, world: int) -> None:
+    torch.save({config: train(config, path, rank, world) for config in CONFIGS}, f"{path}.{rank}")
     if world > 1:
-        resume(f"{sys.argv[1]}.runs")
+        resume(f"{path}.runs")
+
+
+if __name__ == "__main__":
+    train_in_one_and_two(work, Path(sys.argv[1]))
