@@ -112,7 +112,7 @@ class Pair(Together):
 
 
 def train_in_one_and_two(work: Callable[[str, int, int], None], folder: Path) -> None:
-    """Call ``work(path, rank, world)`` in two processes with the path ``folder/two``, and in one with ``folder/one``."""
+    """Call ``work(path, rank, world)`` in two processes with ``folder/two`` as path, and in one with ``folder/one``."""
     torch.set_num_threads(1)
     log = folder / "log.txt"
     for name, world in (("two", 2), ("one", 1)):
