@@ -40,7 +40,7 @@ def caption_metrics(
     """
     found: Metrics = {}
     if judge is not None and isinstance(data, DescribedData):
-        net = fitted_judge(judge, data)
+        net = fitted_judge(judge, data, module.device)
         found |= attribute_metrics(net, draw, data, split, count, seed, step)
         found |= diversity(net, module, data, split, seed)
     if towers is not None:

@@ -47,16 +47,17 @@ def pictures_of_captions(
     return draw
 
 
-def fitted_judge(make: JudgeFactory, data: ImageData) -> Judge:
-    """Train the judge of a set of drawn pictures, once per kind of set, size and shape of the network. A collective."""
+def fitted_judge(make: JudgeFactory, data: ImageData, device: torch.device | str = "cpu") -> Judge:
+    """Train the judge of a set of drawn pictures on `device`, once per kind of set, size and shape of the network. A
+    collective."""
     assert isinstance(data, DescribedData)
-    with untouched(torch.device("cpu")):
+    with untouched(torch.device(device)):
         net = make(data.spec, tuple(len(attribute.near) for attribute in data.described))
     shape = {key: list(value.shape) for key, value in net.state_dict().items()}
     about = {"kind": "judge", "data": data.name, "shape": list(data.spec.shape), "levels": data.spec.levels}
     about |= {"net": shape, "batches": net.batches, "recipe": 1}
     path = cache_path("extractors", about)
-    net.load_state_dict(cached(path, lambda: fit_judge(net, data.draw_described).state_dict()))
+    net.load_state_dict(cached(path, lambda: fit_judge(net, data.draw_described, device).state_dict()))
     return net.eval().requires_grad_(False)
 
 

@@ -1,7 +1,10 @@
 """A network that reads off a picture what its caption says; it learns from drawn pictures of known attributes."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import final
 
@@ -17,6 +20,8 @@ __all__ = ["AttributeJudge", "Judge", "fit_judge"]
 
 #: pictures in each batch that it learns from
 _BATCH = 64
+#: that draw pictures while it learns
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 class Judge(nn.Module, ABC):
@@ -86,27 +91,44 @@ class AttributeJudge(Judge):
         return self.heads(self.layers(x)).split(self.words, 1)
 
 
-def fit_judge(net: Judge, draw: Callable[[int, int], tuple[Tensor, Tensor]]) -> Judge:
-    """Train a judge: the same weights on the same machine, in one thread, with seeds of its own. Pictures get noise of
-    random strength, as those that it will judge are not clean.
+def fit_judge(
+    net: Judge, draw: Callable[[int, int], tuple[Tensor, Tensor]], device: torch.device | str = "cpu"
+) -> Judge:
+    """Train a judge with seeds of its own; on a CPU, the same weights on the same machine. Pictures get noise of random
+    strength, as those that it will judge are not clean.
 
     Args:
         net: its shape is kept, its weights are not.
-        draw: called with (count, seed), gives pictures uint8 and their words int64 (count, P), new ones for each seed.
+        draw: called with (count, seed), gives pictures uint8 and their words int64 (count, P), new ones for each seed;
+            several threads call it.
+        device: where it learns.
     """
-    chance, count = Generator().manual_seed(0), iter(range(1, 1 << 40))
+    chance = Generator(device).manual_seed(0)
     with repeatable():
         net = deepcopy(net).train().requires_grad_(True)
         for module in net.modules():
             if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d | nn.BatchNorm1d):
                 module.reset_parameters()
+        net, drawn = net.to(device), _ahead(draw, 1_000_001, net.batches)
 
         def loss() -> Tensor:
-            image, target = draw(_BATCH, 1_000_000 + next(count))
+            image, target = (part.to(device) for part in next(drawn))
             x = to_signed(image, net.spec.levels)
-            strength = 0.1 * torch.rand(_BATCH, 1, 1, 1, generator=chance)
-            parts = net.scores(x + strength * torch.randn(x.shape, generator=chance))
+            strength = 0.1 * torch.rand(_BATCH, 1, 1, 1, generator=chance, device=device)
+            parts = net.scores(x + strength * torch.randn(x.shape, generator=chance, device=device))
             return torch.stack([cross_entropy(part, target[:, i]) for i, part in enumerate(parts)]).sum()
 
         minimise(net, loss, 3e-3, net.batches)
-    return net.eval().requires_grad_(False)
+    return net.cpu().eval().requires_grad_(False)
+
+
+def _ahead(
+    draw: Callable[[int, int], tuple[Tensor, Tensor]], first: int, count: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw batches of the seeds `first` to `first + count` in order, some of them ahead of time."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting = deque(pool.submit(draw, _BATCH, first + i) for i in range(min(count, 2 * _THREADS)))
+        for i in range(len(waiting), count + len(waiting)):
+            yield waiting.popleft().result()
+            if i < count:
+                waiting.append(pool.submit(draw, _BATCH, first + i))
