@@ -15,6 +15,7 @@ GROUND = {
     "context",
     "precision",
     "distributed",
+    "graphs",
     "resampling",
     "schedules",
     "serving",

@@ -6,6 +6,7 @@ its log-probability and its probability mass function; sampling and the typical 
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import final
 
 import torch
@@ -76,6 +77,17 @@ class Likelihood(nn.Module, ABC):
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
         """Compute p(level of `channel` | channels before it in `image`): float64 (B, levels, H, W), sums to 1 over
         levels."""
+
+    def pixel_pmfs(self, read: Callable[[], Tensor], pixel: Tensor) -> Iterator[Tensor]:
+        """Give `pmf` of each channel of one pixel, one after another; between them the caller puts the level of that
+        channel into `pixel`.
+
+        Args:
+            read: called once per channel, gives raw (B, P, 1, 1).
+            pixel: uint8 (B, C, 1, 1).
+        """
+        for channel in range(self.spec.channels):
+            yield self.pmf(read(), pixel, channel)
 
     @final
     def sample(self, raw: Tensor, uniform: Tensor, temperature: float = 1.0) -> Tensor:
@@ -261,10 +273,27 @@ class LogisticMixture(_Binned):
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
         raw = raw.double()
-        weights = self._joint(raw, image, channel).softmax(1)  # p(k | channels before), (B, K, H, W)
+        return self._mixed(self._joint(raw, image, channel), self._log_levels(raw, image, channel))
+
+    def pixel_pmfs(self, read: Callable[[], Tensor], pixel: Tensor) -> Iterator[Tensor]:
+        # What each component says of the level that was chosen is among what it says of all levels.
+        raw = read().double()
+        joint = self._joint(raw, pixel, 0)
+        for channel in range(self.spec.channels):
+            raw = read().double() if channel else raw
+            log_p = self._log_levels(raw, pixel, channel)
+            yield self._mixed(joint, log_p)
+            level = pixel[:, channel : channel + 1, None].long().expand(-1, -1, self.mixtures, -1, -1)
+            joint = joint + log_p.gather(1, level)[:, 0]
+
+    def _log_levels(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
+        """Log-probability of every level of `channel` by each component, float64 (B, levels, K, H, W)."""
         location, log_scale = self._components(raw, image, channel)
-        p = self._log_bins(self._every_level(raw), location[:, None], log_scale[:, None]).exp()  # (B, levels, K, H, W)
-        p = (weights[:, None] * p).sum(2)
+        return self._log_bins(self._every_level(raw), location[:, None], log_scale[:, None])
+
+    def _mixed(self, joint: Tensor, log_p: Tensor) -> Tensor:
+        """Mix `_log_levels` by log p(k, channels before), (B, K, H, W) -> (B, levels, H, W), which sums to 1."""
+        p = (joint.softmax(1)[:, None] * log_p.exp()).sum(2)
         return p / p.sum(1, keepdim=True)
 
     def _joint(self, raw: Tensor, image: Tensor, channels: int) -> Tensor:

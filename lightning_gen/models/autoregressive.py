@@ -10,9 +10,11 @@ from torch import Generator, Tensor
 from lightning_gen.batches import Batch, repeat_rows
 from lightning_gen.contracts import CompletionModule, LikelihoodModule, OptimizerFactory, Place, SequentialModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood, pick
+from lightning_gen.graphs import Replays
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.inference.particles import Particles
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec
+from lightning_gen.nets.autoregressive.raster import fill_in
 from lightning_gen.nets.autoregressive.receptive_field import say_receptive_field
 from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.schedules import Schedule
@@ -72,13 +74,18 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
         generator: Generator | None = None,
     ) -> Tensor:
         condition = self.condition.rows(condition, n, generator)
-        uniform = self.uniform(n, 1, *self.spec.shape, generator=generator)
-        return self.decode_sequentially(n, lambda p, place: pick(p, uniform[:, :, *place], temperature), condition)
+        uniform = self.uniform(n, *self.spec.shape, generator=generator).flatten(2).unbind(1)
+        walk = _Places(self.device)
+
+        def choose(p: Tensor, place: Place) -> Tensor:
+            return pick(p, walk.here(uniform[place[0]]), temperature)
+
+        return self._decode(n, choose, condition, walk, capture=True)
 
     def decode_sequentially(
         self, n: int, choose: Callable[[Tensor, Place], Tensor], condition: Batch | None = None
     ) -> Tensor:
-        return self._decode(n, choose, condition, lambda: None)
+        return self._decode(n, choose, condition, _Places(self.device))
 
     def completes_exactly(self, known: Tensor) -> bool:
         """Answer yes where nothing is known after the first missing pixel."""
@@ -109,38 +116,71 @@ class Autoregressive(LikelihoodModule, CompletionModule, SequentialModule):
     ) -> Tensor:
         """Fill in the missing pixels; `weigh` is called with the log-probability of every known one, 0 where none
         is."""
-        uniform = self.uniform(len(image), 1, *self.spec.shape, generator=generator)
+        uniform = self.uniform(len(image), *self.spec.shape, generator=generator).flatten(2).unbind(1)
+        levels, given, walk = image.flatten(2).unbind(1), known.flatten(1), _Places(self.device)
 
         def choose(p: Tensor, place: Place) -> Tensor:
-            given, level = known[:, 0, *place[1:]], image[:, *place]
-            weigh(torch.where(given, p.gather(1, level.long()[:, None])[:, 0].clamp(min=1e-300).log(), 0.0))
-            return torch.where(given, level, pick(p, uniform[:, :, *place]))
+            there, level = walk.here(given)[:, 0], walk.here(levels[place[0]])
+            log_p = p.gather(1, level.long())[:, 0].clamp(min=1e-300).log()
+            weigh(log_p.masked_fill(~there, 0.0))
+            return torch.where(there, level[:, 0], pick(p, walk.here(uniform[place[0]])))
 
-        return self._decode(len(image), choose, condition, select)
+        return self._decode(len(image), choose, condition, walk, select, capture=True)
 
     def _decode(
         self,
         n: int,
         choose: Callable[[Tensor, Place], Tensor],
         condition: Batch | None,
-        select: Callable[[], Tensor | None],
+        walk: "_Places",
+        select: Callable[[], Tensor | None] = lambda: None,
+        capture: bool = False,
     ) -> Tensor:
-        """Decode; after each row every image goes on from the image that `select` says, from itself where None."""
-        image = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        signed = to_signed(image, self.spec.levels).to(next(self.parameters()).dtype)
+        """Decode; after each row every image goes on from the image that `select` says, from itself where None.
+
+        Args:
+            n: images.
+            choose: see `SequentialModule`.
+            condition: see `SequentialModule`.
+            walk: moved on at each pixel.
+            select: see above.
+            capture: whether `choose` does the same at every place, on the same memory.
+        """
+        spec, replays = self.spec, Replays(self.device, capture)
+        image = torch.zeros(n, *spec.shape, dtype=torch.uint8, device=self.device)
+        pixel, like = image[:, :, :1, :1].clone(), image.to(next(self.parameters()).dtype)
         with torch.inference_mode():  # starts its many small operations sooner than no_grad
-            reader = self.net.reader(signed, self.condition.vector(condition))
-            for row in range(self.spec.height):
-                for column in range(self.spec.width):
-                    pixel = image[:, :, row : row + 1, column : column + 1]
-                    for channel in range(self.spec.channels):
-                        p = self.likelihood.pmf(reader.read(row, column), pixel, channel)[:, :, 0, 0]
-                        level = choose(p, (channel, row, column))
-                        image[:, channel, row, column] = level
-                        signed[:, channel, row, column] = to_signed(level, self.spec.levels)
+            reader = self.net.reader(like, self.condition.vector(condition))
+            flat, levels, signed = image.flatten(2), pixel[:, :, 0, 0].unbind(1), reader.pixel.unbind(1)
+
+            def fill(row: int, column: int) -> None:
+                for channel, p in enumerate(self.likelihood.pixel_pmfs(reader.read, pixel)):
+                    level = choose(p[:, :, 0, 0], (channel, row, column))
+                    levels[channel].copy_(level)
+                    signed[channel].copy_(to_signed(level, spec.levels))
+                flat.index_copy_(2, walk.place, pixel[..., 0])
+                walk.advance()
+
+            def after_row() -> None:
                 rows = select()
                 if rows is not None:
                     image.copy_(image[rows])
-                    signed.copy_(signed[rows])
                     reader.select(rows)
+
+            fill_in(reader, (spec.height, spec.width), fill, replays, after_row)
         return image
+
+
+class _Places:
+    """The places of an image in raster order, as an index on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.place = torch.zeros(1, dtype=torch.long, device=device)
+
+    def here(self, x: Tensor) -> Tensor:
+        """Look up the value at the place in work, (B, H * W) -> (B, 1)."""
+        return x.index_select(1, self.place)
+
+    def advance(self) -> None:
+        """Go to the next place."""
+        self.place.add_(1)

@@ -12,8 +12,10 @@ from lightning_gen.batches import Batch
 from lightning_gen.contracts import OptimizerFactory, ReconstructionModule, VariationalModule
 from lightning_gen.distributions.likelihoods import Categorical, Likelihood
 from lightning_gen.errors import UserError, check_counts
+from lightning_gen.graphs import Replays
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec
+from lightning_gen.nets.autoregressive.raster import fill_in
 from lightning_gen.nets.autoregressive.receptive_field import say_receptive_field
 from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.nets.vae.codebook import Codebook, GridEncoder
@@ -111,14 +113,19 @@ class VQVAE(VariationalModule, ReconstructionModule):
     ) -> Tensor:
         context = self.condition.vector(self.condition.rows(condition, n, generator))
         grid = torch.zeros(n, *self.grid.shape, dtype=torch.uint8, device=self.device)
-        uniform = self.uniform(*grid.shape, generator=generator)
+        uniform = self.uniform(*grid.shape, generator=generator).flatten(2)
+        code, time = grid[:, :, :1, :1].clone(), torch.zeros(1, dtype=torch.long, device=self.device)
+        reader = self.prior.reader(self.codebook.look_up(grid[:, 0]), context)
+
+        def fill(row: int, column: int) -> None:
+            chance = uniform.index_select(2, time)[..., None]
+            code.copy_(self.code_likelihood.sample(reader.read(), chance, temperature))
+            reader.pixel.copy_(self.codebook.look_up(code[:, 0])[:, :, 0, 0])
+            grid.flatten(2).index_copy_(2, time, code[..., 0])
+            time.add_(1)
+
+        fill_in(reader, (self.grid.height, self.grid.width), fill, Replays(self.device))
         shown = self.codebook.look_up(grid[:, 0])
-        reader = self.prior.reader(shown, context)
-        for row in range(self.grid.height):
-            for column in range(self.grid.width):
-                here = (..., slice(row, row + 1), slice(column, column + 1))
-                grid[here] = self.code_likelihood.sample(reader.read(row, column), uniform[here], temperature)
-                shown[here] = self.codebook.look_up(grid[here][:, 0])
         raw = self.decoder(shown)
         shape = (n, self.likelihood.draws, *self.spec.shape[1:])
         return self.likelihood.sample(raw, self.uniform(*shape, generator=generator), temperature)

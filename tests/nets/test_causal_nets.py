@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lightning_gen.errors import UserError
+from lightning_gen.graphs import Replays
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec
 from lightning_gen.nets.autoregressive.diagonal_bilstm import DiagonalBiLSTM
@@ -14,6 +15,7 @@ from lightning_gen.nets.autoregressive.gated_pixelcnn import GatedPixelCNN
 from lightning_gen.nets.autoregressive.image_transformer import ImageTransformer
 from lightning_gen.nets.autoregressive.pixelcnn import PixelCNN
 from lightning_gen.nets.autoregressive.pixelcnnpp import PixelCNNpp
+from lightning_gen.nets.autoregressive.raster import fill_in
 from lightning_gen.nets.autoregressive.receptive_field import describe_receptive_field, pixels_seen
 from lightning_gen.nets.autoregressive.row_lstm import RowLSTM
 from lightning_gen.nets.autoregressive.weight_norm import WeightNormConv2d
@@ -93,11 +95,15 @@ def test_reading_pixel_by_pixel_equals_the_whole_network(name, channels):
     net, image = _net(name, channels), torch.rand(2, channels, SIDE, SIDE, dtype=torch.float64)
     whole, filled = net(image, _context(2)), torch.full_like(image, 9.0)
     reader = net.reader(filled, _context(2))
-    for row, column, channel in itertools.product(range(SIDE), range(SIDE), range(channels)):
-        own = slice(2 * channel, 2 * channel + 2)
-        read = reader.read(row, column)[:, own, 0, 0]
-        torch.testing.assert_close(read, whole[:, own, row, column], atol=1e-12, rtol=0)
-        filled[:, channel, row, column] = image[:, channel, row, column]
+
+    def fill(row, column):
+        for channel in range(channels):
+            own = slice(2 * channel, 2 * channel + 2)
+            read = reader.read()[:, own, 0, 0]
+            torch.testing.assert_close(read, whole[:, own, row, column], atol=1e-12, rtol=0)
+            reader.pixel[:, channel] = image[:, channel, row, column]
+
+    fill_in(reader, (SIDE, SIDE), fill, Replays(image.device))
 
 
 @torch.no_grad()
@@ -108,14 +114,22 @@ def test_a_reader_goes_on_from_another_image(name, channels):
     net, image = _net(name, channels), torch.rand(2, channels, SIDE, SIDE, dtype=torch.float64)
     context = _context(1).expand(2, -1)
     reader, rows = net.reader(image, context), torch.tensor([1, 1])
-    for row, column, _ in itertools.product(range(SIDE), range(SIDE), range(channels)):
-        if (row, column) == (2, 0):
-            image.copy_(image[rows])
-            reader.select(rows)
-            whole = net(image, context)
-        read = reader.read(row, column)[..., 0, 0]
+    other = torch.cat([image[rows, :, :2], image[:, :, 2:]], 2)
+    whole, ends = net(other, context), itertools.count()
+
+    def fill(row, column):
+        read = None
+        for channel in range(channels):
+            read = reader.read()[..., 0, 0]
+            reader.pixel[:, channel] = image[:, channel, row, column]
         if row >= 2:
             torch.testing.assert_close(read, whole[:, :, row, column], atol=1e-12, rtol=0)
+
+    def after_row():
+        if next(ends) == 1:
+            reader.select(rows)
+
+    fill_in(reader, (SIDE, SIDE), fill, Replays(image.device), after_row)
 
 
 def test_a_first_batch_settles_the_scale_of_pixelcnnpp():

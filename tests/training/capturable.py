@@ -26,7 +26,7 @@ def _own_line(stack: traceback.StackSummary) -> str:
     return f"{lines[-1].filename.split('lightning_gen/')[-1]}:{lines[-1].lineno} {lines[-1].line}" if lines else "?"
 
 
-class _HostTensors(TorchDispatchMode):
+class HostTensors(TorchDispatchMode):
     def __init__(self, found: list[str]) -> None:
         super().__init__()
         self.found = found
@@ -38,7 +38,7 @@ class _HostTensors(TorchDispatchMode):
         return out
 
 
-class _HostMakers(TorchFunctionMode):
+class HostMakers(TorchFunctionMode):
     def __init__(self, found: list[str]) -> None:
         super().__init__()
         self.found = found
@@ -82,7 +82,7 @@ def host_work(module: ImageModule, batch: Batch, monkeypatch, run: Callable[...,
     module.to("meta")
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know the device
     found: list[str] = []
-    with _HostTensors(found), _HostMakers(found):
+    with HostTensors(found), HostMakers(found):
         try:
             run(module, to_device(batch, torch.device("meta")))
         except (RuntimeError, NotImplementedError) as error:

@@ -69,20 +69,42 @@ class CausalSpec:
 
 class Reader(ABC):
     """Reads the parameters of one pixel after another while the image is filled in, without doing the work of all
-    earlier pixels again. Pixels are read in raster order, every one of them, each once per channel."""
+    earlier pixels again. Pixels are visited in raster order, every one of them: `enter`, then for each channel `read`
+    and a value in `pixel`, then `leave`; `descend` before each row but the first.
+
+    Every visit does the same operations on the same memory, so that they can be captured as a CUDA graph. `row` and
+    `column` make a difference modulo `period` only.
+    """
+
+    #: see above
+    period: int = 1
+    #: signed channels of the pixel in work, (B, C); the caller fills it in
+    pixel: Tensor
 
     @abstractmethod
-    def read(self, row: int, column: int) -> Tensor:
+    def descend(self, row: int) -> None:
+        """Begin a row: the one above is complete."""
+
+    @abstractmethod
+    def enter(self, row: int, column: int) -> None:
+        """Begin a pixel."""
+
+    @abstractmethod
+    def read(self) -> Tensor:
         """Give the parameters (B, P, 1, 1) of this pixel, the same numbers as the whole network gives."""
 
     @abstractmethod
+    def leave(self) -> None:
+        """End a pixel: `pixel` holds all its channels."""
+
+    @abstractmethod
     def state(self) -> Iterable[Tensor]:
-        """Give all tensors (B, ...) that hold what has been read so far."""
+        """Give all tensors (B, ...) that hold what has been read in the rows so far."""
 
     @final
     def select(self, rows: Tensor) -> None:
-        """Go on as if image i had been image rows[i] until now, (B,); the caller does the same to the image. Both
-        must have the same context."""
+        """Go on, at the end of a row, as if image i had been image rows[i] until now, (B,); the caller does the same to
+        the image. Both must have the same context."""
         for tensor in self.state():
             tensor.copy_(tensor[rows])
 
@@ -100,7 +122,7 @@ class CausalNet(nn.Module, ABC):
 
     @abstractmethod
     def reader(self, x: Tensor, context: Tensor | None = None) -> Reader:
-        """Make a reader of the signed image `x`, which the caller fills in place between the calls."""
+        """Make a reader of signed images of the size and type of `x`, at their first pixel."""
 
 
 @final
@@ -108,13 +130,29 @@ class WholeImageReader(Reader):
     """The whole network for every pixel: slow, and right for every network."""
 
     def __init__(self, net: CausalNet, x: Tensor, context: Tensor | None = None) -> None:
-        self.net, self.x, self.context = net, x, context
+        self.net, self.context = net, context
+        self.x, self.pixel = x.new_zeros(x.shape), x.new_zeros(x.shape[:2])
+        self.time = torch.zeros(1, dtype=torch.long, device=x.device)
 
-    def read(self, row: int, column: int) -> Tensor:
-        return self.net(self.x, self.context)[:, :, row : row + 1, column : column + 1]
+    def descend(self, row: int) -> None:
+        pass
+
+    def enter(self, row: int, column: int) -> None:
+        pass
+
+    def read(self) -> Tensor:
+        self._fill_in()
+        return self.net(self.x, self.context).flatten(2).index_select(2, self.time)[..., None]
+
+    def leave(self) -> None:
+        self._fill_in()
+        self.time.add_(1)
+
+    def _fill_in(self) -> None:
+        self.x.flatten(2).index_copy_(2, self.time, self.pixel[:, :, None])
 
     def state(self) -> Iterable[Tensor]:
-        return ()
+        return (self.x,)
 
 
 def check_kernels(**kernels: int) -> None:

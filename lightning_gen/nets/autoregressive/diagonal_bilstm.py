@@ -12,6 +12,7 @@ from torch.nn.functional import linear, pad
 from lightning_gen.nets.autoregressive.causal import CausalSpec
 from lightning_gen.nets.autoregressive.masks import MaskedConv2d, may_see
 from lightning_gen.nets.autoregressive.pixelrnn import LSTMLayer, LSTMReader, PixelRNN, lstm_cell
+from lightning_gen.nets.autoregressive.plane import Cursor
 from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["DiagonalBiLSTM"]
@@ -50,8 +51,12 @@ class _DiagonalLayer(LSTMLayer):
         h = h_left + pad(h_right.flip(2), (0, 0, 0, 0, 1, -1))
         return h.permute(0, 3, 1, 2)
 
-    def reader(self, x: Tensor, context: Tensor | None) -> LSTMReader:
-        return _DiagonalLayerReader(self, x, context)
+    def reader(self, x: Tensor, context: Tensor | None, cursor: Cursor) -> LSTMReader:
+        return _DiagonalLayerReader(self, x, context, cursor)
+
+    @property
+    def columns(self) -> int:
+        return 2
 
 
 def _along_diagonals(gates: Tensor, from_state: Tensor) -> Tensor:
@@ -93,22 +98,28 @@ def _straighten(x: Tensor, width: int) -> Tensor:
 class _DiagonalLayerReader(LSTMReader):
     """The left half pixel by pixel; the right half, once a row is complete, from right to left."""
 
-    def __init__(self, layer: _DiagonalLayer, x: Tensor, context: Tensor | None) -> None:
-        self.width, (batch, _, _, columns) = layer.width, x.shape
+    def __init__(self, layer: _DiagonalLayer, x: Tensor, context: Tensor | None, cursor: Cursor) -> None:
+        self.width, self.cursor, (batch, _, _, columns) = layer.width, cursor, x.shape
         (matrix, bias), shift = layer.from_input.as_matrix(), layer.context(context)
         self.left, self.right = ((m, b) for m, b in zip(matrix.chunk(2), bias.chunk(2), strict=True))  # type: ignore
         self.shifts = shift.chunk(2, 1) if isinstance(shift, Tensor) else (shift, shift)
         self.from_left, self.from_right = layer.from_state.mT
         self.from_image = layer.from_image.weight[:, :, 0, 0]
         self.line = x.new_zeros(batch, columns, layer.from_input.in_channels)
+        self.x = self.line[:, :1].clone()
         # One column of zeros before the first, of the left half to its left, of the right half to its right.
-        self.h_left, self.c_left, self.h_right, self.c_right = (
+        self.h_left, self.h_right, self.c_right, self.above = (
             x.new_zeros(batch, columns + 1, self.width) for _ in range(4)
         )
-        self.above = self.h_left.clone()
+        # Of the left half at the pixel before and the pixel in work; what those above have, and the right half.
+        self.h_before, self.c_before, self.h, self.c, self.h_above, self.h_beside = (
+            x.new_zeros(batch, 1, self.width) for _ in range(6)
+        )
 
     def descend(self, pixels: Tensor) -> None:
-        self.above = self.h_left.clone()
+        self.above.copy_(self.h_left)
+        self.h_before.zero_()
+        self.c_before.zero_()
         shift = self.shifts[1]
         gates = linear(self.line, *self.right) + linear(pixels, self.from_image)
         gates += shift[:, None] if isinstance(shift, Tensor) else shift
@@ -118,16 +129,25 @@ class _DiagonalLayerReader(LSTMReader):
             h, c = lstm_cell(gates[:, column] + recurrent, self.c_right[:, column + 1], 1)
             self.h_right[:, column], self.c_right[:, column] = h, c
 
-    def at(self, row: int, column: int, x: Tensor) -> Tensor:
-        self.line[:, column] = x
-        seen = torch.cat([self.h_left[:, column], self.above[:, column + 1]], 1)
+    def enter(self) -> None:
+        torch.index_select(self.above, 1, self.cursor.window(1), out=self.h_above)
+        torch.index_select(self.h_right, 1, self.cursor.window(0), out=self.h_beside)
+
+    def at(self, x: Tensor) -> Tensor:
+        self.x[:, 0] = x
+        seen = torch.cat([self.h_before[:, 0], self.h_above[:, 0]], 1)
         gates = linear(x, *self.left) + self.shifts[0] + linear(seen, self.from_left)
-        h, self.c_left[:, column + 1] = lstm_cell(gates, self.c_left[:, column], 1)
-        self.h_left[:, column + 1] = h
-        return h + self.h_right[:, column]
+        self.h[:, 0], self.c[:, 0] = lstm_cell(gates, self.c_before[:, 0], 1)
+        return self.h[:, 0] + self.h_beside[:, 0]
+
+    def leave(self) -> None:
+        self.line.index_copy_(1, self.cursor.window(0), self.x)
+        self.h_left.index_copy_(1, self.cursor.window(1), self.h)
+        self.h_before.copy_(self.h)
+        self.c_before.copy_(self.c)
 
     def state(self) -> Iterable[Tensor]:
-        return self.line, self.h_left, self.c_left, self.h_right, self.c_right, self.above
+        return self.line, self.h_left, self.h_right, self.c_right
 
 
 @final

@@ -9,6 +9,7 @@ from torch.nn.functional import glu, linear, pad
 
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader
 from lightning_gen.nets.autoregressive.masks import MaskedConv2d, leftward, pointwise
+from lightning_gen.nets.autoregressive.plane import Cursor, Planes
 from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["GatedPixelCNN"]
@@ -106,50 +107,36 @@ class _RowReader(Reader):
     """The vertical stack once per row, the horizontal one once per pixel; what came before is kept.
 
     A convolution at one position is a matrix product, which costs far less to start. At 16 images starting an operation
-    costs more than its arithmetic, so the layers write into one another's lines, through views made once.
+    costs more than its arithmetic, so the layers write into one another's windows, through views made once.
     """
 
     def __init__(self, net: GatedPixelCNN, x: Tensor, context: Tensor | None) -> None:
-        self.x, self.row, self.context = x, 0, context
+        self.context = context
         self.layers: list[_GatedLayer] = list(net.layers)  # type: ignore[arg-type]
-        self.reach, self.width, width = self.layers[0].reach, self.layers[0].out.out_channels, x.shape[3]
-        reach, sizes = self.reach, [layer.vertical.in_channels for layer in self.layers]
-        # Of each layer's input: the last rows with their padding, column by column; the row in work, pixel by pixel.
-        self.windows = [x.new_zeros(len(x), width + 2 * reach, (reach + 1) * n) for n in sizes]
-        self.lines = [x.new_zeros(len(x), (width + reach) * n) for n in (*sizes, self.width)]
-        self.here = [line.split(n, 1)[reach:] for line, n in zip(self.lines, (*sizes, self.width), strict=True)]
-        self.seen = [
-            [line[:, n * column : n * (column + reach + 1)] for column in range(width)]
-            for line, n in zip(self.lines, sizes, strict=False)
+        (batch, channels, _, columns), width, count = x.shape, self.layers[0].out.out_channels, len(self.layers)
+        self.reach, self.width = self.layers[0].reach, width
+        # Of each layer's input: the last rows with their padding, column by column.
+        self.windows = [
+            x.new_zeros(batch, columns + 2 * self.reach, (self.reach + 1) * layer.vertical.in_channels)
+            for layer in self.layers
         ]
+        self.cursor, kernel = Cursor(x.device, self.reach + 1), (1, self.reach + 1)
+        self.first = Planes(self.cursor, (batch, columns, channels), kernel, self.reach, x)
+        self.rest = Planes(self.cursor, (batch, columns, width), kernel, self.reach, x, count - 1)
+        self.pixel, self.seen = self.first.here[0], [*self.first.seen, *self.rest.seen]
+        self.following = [*self.rest.here, x.new_zeros(batch, width)]
         self.vertical = [layer.vertical.weight.permute(0, 3, 2, 1).flatten(1) for layer in self.layers]
         self.horizontal = [_transposed(layer.horizontal) for layer in self.layers]
         self.out = [_transposed(layer.out) for layer in self.layers]
         self.head = [net.head[i].as_matrix() for i in (1, 3)]  # type: ignore[operator, union-attr]
-        zeros = x.new_zeros(len(x), width, self.layers[0].down.in_channels)
-        self.above = [self._above(i, zeros) for i in range(len(self.layers))]
-        self.above_at = [above.unbind(1) for above in self.above]
+        zeros = x.new_zeros(batch, columns, self.layers[0].down.in_channels)
+        self.above = torch.stack([self._above(i, zeros) for i in range(count)])  # (layers, B, W, 2 width)
+        self.above_here = x.new_zeros(count, batch, 1, 2 * width)
+        self.here = self.cursor.window(0)
+        self.above_of = list(self.above_here[:, :, 0].unbind(0))
 
-    def read(self, row: int, column: int) -> Tensor:
-        if row > self.row:
-            self._descend(self.x[:, :, row - 1 : row])
-        self.row = row
-        for known in range(max(column - 1, 0), column + 1):  # what was drawn since has been filled in
-            self.here[0][known].copy_(self.x[:, :, row, known])
-        h = self.here[0][column]
-        for i, (matrix, bias) in enumerate(self.out):
-            gates = torch.addmm(self.above_at[i][column], self.seen[i][column], self.horizontal[i][0])
-            gates[:, : self.width].tanh_()
-            following = self.here[i + 1][column]
-            torch.addmm(h if i else bias, glu(gates, 1), matrix, out=following)
-            h = following.add_(bias) if i else following
-        for matrix, bias in self.head:
-            h = linear(h.relu(), matrix, bias)
-        return h[:, :, None, None]
-
-    def _descend(self, v: Tensor) -> None:
-        """A row (B, C, 1, W) of the image is complete: the vertical stack takes it in."""
-        v = v[:, :, 0].mT
+    def descend(self, row: int) -> None:
+        v = self.first.row()
         for i, (layer, window) in enumerate(zip(self.layers, self.windows, strict=True)):
             n = v.shape[2]
             window[..., :-n] = window[..., n:].clone()
@@ -159,6 +146,29 @@ class _RowReader(Reader):
             vertical = vertical + layer.context_vertical.row(self.context)
             self.above[i].copy_(self._above(i, vertical))
             v = _gate(vertical, 2)
+        self.cursor.restart()
+
+    def enter(self, row: int, column: int) -> None:
+        self.first.enter()
+        self.rest.enter()
+        torch.index_select(self.above, 2, self.here, out=self.above_here)
+
+    def read(self) -> Tensor:
+        h = self.pixel
+        for i, (matrix, bias) in enumerate(self.out):
+            gates = torch.addmm(self.above_of[i], self.seen[i], self.horizontal[i][0])
+            gates[:, : self.width].tanh_()
+            following = self.following[i]
+            torch.addmm(h if i else bias, glu(gates, 1), matrix, out=following)
+            h = following.add_(bias) if i else following
+        for matrix, bias in self.head:
+            h = linear(h.relu(), matrix, bias)
+        return h[:, :, None, None]
+
+    def leave(self) -> None:
+        self.first.leave()
+        self.rest.leave()
+        self.cursor.advance()
 
     def _above(self, i: int, vertical: Tensor) -> Tensor:
         """(B, W, 2 width) of the row above -> what the horizontal stack adds to its own."""
@@ -167,7 +177,7 @@ class _RowReader(Reader):
         return row + layer.context_horizontal.row(self.context) + self.horizontal[i][1]
 
     def state(self) -> Iterable[Tensor]:
-        return [*self.windows, *self.lines, *self.above]
+        return [*self.windows, self.first.state(), self.rest.state()]
 
 
 def _transposed(conv: MaskedConv2d) -> tuple[Tensor, Tensor]:

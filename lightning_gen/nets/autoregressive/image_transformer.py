@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, pad, scaled_dot_product_attention
 
 from lightning_gen.errors import UserError, check_counts
+from lightning_gen.graphs import can_capture
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader, check_kernels
 from lightning_gen.nets.autoregressive.masks import CausalConv2d, pointwise
+from lightning_gen.nets.autoregressive.plane import Cursor
 from lightning_gen.nets.layers.attention import CausalLayer
 from lightning_gen.nets.layers.context import ContextBias
 
@@ -82,36 +84,48 @@ class _CachedReader(Reader):
     """The layers once per pixel, with the keys and values of all earlier ones kept; the head once per channel."""
 
     def __init__(self, net: ImageTransformer, x: Tensor, context: Tensor | None) -> None:
-        self.net, self.x, self.around, self.time = net, x, net.around.plane(x), -1
-        self.context = net.context(context)
+        self.net, self.context, self.columns = net, net.context(context), x.shape[3]
+        self.cursor = Cursor(x.device, 2 * net.around.reach + 1)
+        self.around, self.from_around = net.around.planes(self.cursor, x), net.around.as_matrix()
+        self.pixel, self.before = self.around.here[0], x.new_zeros(x.shape[:2])
         self.layers: list[CausalLayer] = list(net.layers)  # type: ignore[arg-type]
-        tokens, width = net.place.shape
-        heads = self.layers[0].heads
+        (tokens, width), heads = net.place.shape, self.layers[0].heads
         self.cache = [x.new_zeros(len(x), 2, heads, tokens, width // heads) for _ in self.layers]
         self.hidden = x.new_zeros(len(x), width)
         self.own, self.head = net.own.as_matrix(), net.head.as_matrix()
+        self.time = torch.zeros(1, dtype=torch.long, device=x.device)
+        # Attention looks at the tokens so far; where it is captured, at all, and those to come are hidden.
+        self.seen = torch.zeros(tokens, dtype=torch.bool, device=x.device) if can_capture(x.device) else None
 
-    def read(self, row: int, column: int) -> Tensor:
-        time = row * self.x.shape[3] + column
-        if time != self.time:  # all channels of a pixel have the same token
-            self.time = time
-            self.hidden = self._token(row, column, time)
-        h = gelu(self.hidden + linear(self.x[:, :, row, column], *self.own))
-        return linear(h, *self.head)[:, :, None, None]
+    def descend(self, row: int) -> None:
+        self.around.descend()
+        self.cursor.restart()
 
-    def _token(self, row: int, column: int, time: int) -> Tensor:
-        """(B, F) before the head."""
-        self.around.follow(self.x, row)
-        h = self.around.at(row, column) + self.net.place[time] + self.context
-        if time:
-            h = h + self.net.before(self.x.flatten(2)[:, :, time - 1])
-        h = h[:, None]
+    def enter(self, row: int, column: int) -> None:
+        self.around.enter()
+        place = self.net.place.index_select(0, self.time)
+        h = linear(self.around.seen[0], *self.from_around) + place + self.context + self.net.before(self.before)
+        h, tokens = h[:, None], row * self.columns + column + 1
+        if self.seen is not None:
+            self.seen.index_fill_(0, self.time, True)
+            tokens = len(self.seen)
         for layer, cache in zip(self.layers, self.cache, strict=True):
             q, k, v = layer.attention(h)
-            cache[:, 0, :, time], cache[:, 1, :, time] = k[:, :, 0], v[:, :, 0]
-            keys, values = cache[:, :, :, : time + 1].unbind(1)
-            h = layer.update(h, scaled_dot_product_attention(q, keys, values))
-        return self.net.hidden(self.net.norm(h[:, 0]))
+            cache.index_copy_(3, self.time, torch.stack([k, v], 1))
+            keys, values = cache[:, :, :, :tokens].unbind(1)
+            mask = None if self.seen is None else self.seen[None]
+            h = layer.update(h, scaled_dot_product_attention(q, keys, values, mask))
+        self.hidden.copy_(self.net.hidden(self.net.norm(h[:, 0])))
+
+    def read(self) -> Tensor:
+        h = gelu(self.hidden + linear(self.pixel, *self.own))
+        return linear(h, *self.head)[:, :, None, None]
+
+    def leave(self) -> None:
+        self.around.leave()
+        self.before.copy_(self.pixel)
+        self.cursor.advance()
+        self.time.add_(1)
 
     def state(self) -> Iterable[Tensor]:
-        return self.around.values, *self.cache, self.hidden
+        return self.around.state(), self.before, *self.cache

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from lightning_gen.nets.autoregressive.plane import Plane
+from lightning_gen.nets.autoregressive.plane import Cursor, Planes
 
 __all__ = ["CausalConv2d", "MaskedConv2d", "leftward", "may_see", "pointwise"]
 
@@ -77,6 +77,7 @@ class CausalConv2d(MaskedConv2d):
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(pad(input, (self.reach, self.reach, self.reach, 0)))
 
-    def plane(self, x: Tensor) -> Plane:
-        """Make the input of this convolution of a picture of the size of `x`."""
-        return Plane(x, self.as_matrix(), (self.reach + 1, 2 * self.reach + 1), (self.reach, self.reach))
+    def planes(self, cursor: Cursor, x: Tensor, count: int = 1) -> Planes:
+        """Make the inputs of `count` such convolutions of a picture of the size of `x` (B, C, H, W)."""
+        shape = len(x), x.shape[3], self.in_channels
+        return Planes(cursor, shape, (self.reach + 1, 2 * self.reach + 1), self.reach, x, count)

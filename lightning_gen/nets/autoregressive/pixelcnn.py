@@ -9,6 +9,7 @@ from torch.nn.functional import linear
 
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader
 from lightning_gen.nets.autoregressive.masks import CausalConv2d, pointwise
+from lightning_gen.nets.autoregressive.plane import Cursor
 from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["PixelCNN"]
@@ -64,22 +65,38 @@ class _PlaneReader(Reader):
     """Every layer at one position, from what it was at the positions before."""
 
     def __init__(self, net: PixelCNN, x: Tensor, context: Tensor | None) -> None:
-        self.x, self.first, self.context = x, net.first.plane(x), net.context(context)
-        self.middle = [layer.plane(x) for layer in net.middle]  # type: ignore[operator, union-attr]
-        self.narrow, self.widen, self.head = (
+        self.context = net.context(context)
+        middle: list[CausalConv2d] = list(net.middle)  # type: ignore[arg-type]
+        self.cursor = Cursor(x.device, max(2 * conv.reach + 1 for conv in (net.first, *middle)))
+        self.first, self.rest = net.first.planes(self.cursor, x), middle[0].planes(self.cursor, x, len(middle))
+        self.pixel, self.entrance = self.first.here[0], net.first.as_matrix()
+        self.middle, self.narrow, self.widen, self.head = (
             [layer.as_matrix() for layer in part]  # type: ignore[operator, union-attr]
-            for part in (net.narrow, net.widen, net.head)
+            for part in (middle, net.narrow, net.widen, net.head)
         )
 
-    def read(self, row: int, column: int) -> Tensor:
-        self.first.follow(self.x, row)
-        h = self.first.at(row, column) + self.context
-        for narrow, plane, widen in zip(self.narrow, self.middle, self.widen, strict=True):
-            plane.put(row, column, linear(h.relu(), *narrow).relu())
-            h = h + linear(plane.at(row, column).relu(), *widen)
+    def descend(self, row: int) -> None:
+        self.first.descend()
+        self.rest.descend()
+        self.cursor.restart()
+
+    def enter(self, row: int, column: int) -> None:
+        self.first.enter()
+        self.rest.enter()
+
+    def read(self) -> Tensor:
+        h = linear(self.first.seen[0], *self.entrance) + self.context
+        for i, (narrow, matrix, widen) in enumerate(zip(self.narrow, self.middle, self.widen, strict=True)):
+            self.rest.here[i].copy_(linear(h.relu(), *narrow).relu_())
+            h = h + linear(linear(self.rest.seen[i], *matrix).relu_(), *widen)
         for layer in self.head:
             h = linear(h.relu(), *layer)
         return h[:, :, None, None]
 
+    def leave(self) -> None:
+        self.first.leave()
+        self.rest.leave()
+        self.cursor.advance()
+
     def state(self) -> Iterable[Tensor]:
-        return [self.first.values, *(plane.values for plane in self.middle)]
+        return self.first.state(), self.rest.state()

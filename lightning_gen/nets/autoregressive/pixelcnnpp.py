@@ -13,7 +13,8 @@ from torch.nn.functional import linear, pad
 
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader
-from lightning_gen.nets.autoregressive.pixelcnnpp_stage import Stage, StageReader, concat_elu
+from lightning_gen.nets.autoregressive.pixelcnnpp_stage import Splitter, Stage, StageReader, concat_elu
+from lightning_gen.nets.autoregressive.plane import Planes
 from lightning_gen.nets.autoregressive.weight_norm import WeightNormConv2d
 
 __all__ = ["PixelCNNpp"]
@@ -57,6 +58,7 @@ class PixelCNNpp(CausalNet):
         for _ in range(stages):
             stage = Stage(stage, blocks, width, spec.context, dropout)
         self.stage: Stage = stage  # type: ignore[assignment]
+        self.stages = stages
         self.head = WeightNormConv2d(2 * width, spec.parameters, gain=0.1)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -79,35 +81,45 @@ class _StreamReader(Reader):
     """The vertical stream once per row, the horizontal one once per pixel; coarse stages where a pixel begins there."""
 
     def __init__(self, net: PixelCNNpp, x: Tensor, context: Tensor | None) -> None:
-        self.x, self.here, self.head = x, (-1, -1), net.head.matrix()
-        self.above, self.around, self.left = (conv.plane(x) for conv in (net.above, net.around, net.left))
-        self.stage = StageReader(net.stage, x, context)
-        self.raw = x.new_zeros(len(x), len(net.head.bias), 1, 1)
+        self.period, self.split = 2 ** (net.stages - 1), Splitter(x)
+        self.stage = StageReader(net.stage, x, context, self.split)
+        (batch, channels, _, columns), cursor = x.shape, self.stage.cursor
+        # One column late: at a pixel these see the pixel to its left, and those above that.
+        self.late = Planes(cursor, (batch, columns, channels + 1), (2, 1), 1, x)
+        self.above, self.around = (conv.row_plane(x) for conv in (net.above, net.around))
+        self.left, self.head = net.left.matrix(), net.head.matrix()
+        # The values of a pixel, and 1 beside them; the convolutions see 0 outside of the picture.
+        self.values = x.new_ones(batch, channels + 1)
+        self.pixel = self.values[:, :channels]
+        # What `around` gives in this row, and the parameters of the pixel in work.
+        self.over, self.raw = (x.new_zeros(batch, n, len(m[0])) for n, m in ((columns, self.left), (1, self.head)))
+        self._row(0, x.new_zeros(batch, columns, channels + 1))
 
-    def read(self, row: int, column: int) -> Tensor:
-        if (row, column) != self.here:  # all channels of a pixel have the same view
-            if row != self.here[0]:
-                self._descend(row)
-            self.here = row, column
-            if column:
-                self.left.put(row, column, self._pixels(row)[:, column - 1])
-            l = self.around.at(row, column) + self.left.at(row, column)
-            l = self.stage.at(row, column, l)
-            self.raw = linear(concat_elu(l), *self.head)[:, :, None, None]
-        return self.raw
+    def descend(self, row: int) -> None:
+        pixels = self.late.row()
+        self._row(row, pixels)
+        self.late.descend()
 
-    def _descend(self, row: int) -> None:
-        """The row above is complete: the vertical stream takes it in."""
-        if row:
-            pixels = self._pixels(row - 1)
-            self.above.put(row, None, pixels)
-            self.around.put(row, None, pixels)
-        self.stage.row(row, self.above.at(row, None))
+    def _row(self, row: int, pixels: Tensor) -> None:
+        """The vertical stream takes in a row (B, W, C + 1), the one above."""
+        self.above.push(pixels)
+        self.around.push(pixels)
+        self.over.copy_(self.around.at())
+        self.stage.row(row, self.above.at())
 
-    def _pixels(self, row: int) -> Tensor:
-        """(B, W, C + 1)."""
-        return _with_ones(self.x[:, :, row]).mT
+    def enter(self, row: int, column: int) -> None:
+        self.late.enter()
+        over = self.over.index_select(1, self.stage.cursor.window(0))[:, 0]
+        l = self.stage.at(row, column, over + linear(self.late.seen[0], *self.left))
+        self.raw.copy_(linear(self.split(l), *self.head)[:, None])
+
+    def read(self) -> Tensor:
+        return self.raw[:, 0, :, None, None]  # all channels of a pixel have the same view
+
+    def leave(self) -> None:
+        self.late.put(self.values)
+        self.stage.cursor.advance()
 
     def state(self) -> Iterable[Tensor]:
-        yield from (self.above.values, self.around.values, self.left.values, self.raw)
+        yield from (self.above.values, self.around.values, self.late.state())
         yield from self.stage.state()

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import elu, linear, pixel_shuffle
+from torch.nn.functional import elu, elu_, linear, pixel_shuffle
 
+from lightning_gen.nets.autoregressive.plane import Cursor, Planes
 from lightning_gen.nets.autoregressive.weight_norm import WeightNormConv2d
 from lightning_gen.nets.layers.context import ContextBias
 
@@ -19,6 +20,24 @@ _VERTICAL, _HORIZONTAL = (2, 3), (2, 2)
 def concat_elu(x: Tensor, dim: int = 1) -> Tensor:
     """Concatenate ELU of x and of -x along `dim`: twice the features."""
     return elu(torch.cat([x, -x], dim))
+
+
+class Splitter:
+    """`concat_elu` of features in the last dimension, with fewer kernels, for readers."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.signs = torch.ones(2, 1, dtype=like.dtype, device=like.device)
+        self.signs[1].neg_()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., F) -> (..., 2 F)."""
+        return elu_(x.unsqueeze(-2) * self.signs).flatten(-2)
+
+    def into(self, x: Tensor, out: Tensor) -> None:
+        """The same, into `out`."""
+        out = out.unflatten(-1, (2, -1))
+        torch.mul(x.unsqueeze(-2), self.signs, out=out)
+        elu_(out)
 
 
 class _Block(nn.Module):
@@ -91,93 +110,172 @@ class Stage(nn.Module):
         return u, l
 
 
-class _BlockReader:
-    """A block at one place, or in one row where `column` is None; features last."""
+class _RowBlock:
+    """A block of the vertical stream, row by row; features last."""
 
-    def __init__(self, block: _Block, x: Tensor, context: Tensor | None) -> None:
-        self.first, self.second = block.first.plane(x), block.second.plane(x)
+    def __init__(self, block: _Block, x: Tensor, context: Tensor | None, split: Splitter) -> None:
+        self.first, self.second = block.first.row_plane(x), block.second.row_plane(x)
         self.aside = None if block.aside is None else block.aside.matrix()
+        self.bias, self.split = block.context.row(context), split
+
+    def __call__(self, x: Tensor, aside: Tensor | None) -> Tensor:
+        """(B, W, F) -> (B, W, F)."""
+        self.first.push(self.split(x))
+        h = self.first.at()
+        if self.aside is not None and aside is not None:
+            h = h + linear(self.split(aside), *self.aside)
+        self.second.push(self.split(h))
+        a, b = (self.second.at() + self.bias).chunk(2, -1)
+        return x + a * torch.sigmoid(b)
+
+
+class _PixelBlock:
+    """A block of the horizontal stream, pixel by pixel.
+
+    Args:
+        block: of the network.
+        seen: what both convolutions see, as vectors.
+        here: where their inputs at the pixel in work go.
+        context: (B, K).
+        split: see there.
+    """
+
+    def __init__(
+        self, block: _Block, seen: list[Tensor], here: list[Tensor], context: Tensor | None, split: Splitter
+    ) -> None:
+        assert block.aside is not None
+        self.seen, self.here, self.split = seen, here, split
+        self.first, self.aside, self.second = block.first.matrix(), block.aside.matrix(), block.second.matrix()
         self.bias = block.context(context)
 
-    def at(self, row: int, column: int | None, x: Tensor, aside: Tensor | None) -> Tensor:
-        self.first.put(row, column, concat_elu(x, -1))
-        h = self.first.at(row, column)
-        if self.aside is not None and aside is not None:
-            h = h + linear(concat_elu(aside, -1), *self.aside)
-        self.second.put(row, column, concat_elu(h, -1))
-        bias = self.bias[:, None] if column is None and isinstance(self.bias, Tensor) else self.bias
-        a, b = (self.second.at(row, column) + bias).chunk(2, -1)
+    def __call__(self, x: Tensor, aside: Tensor) -> Tensor:
+        """(B, F) -> (B, F)."""
+        self.split.into(x, self.here[0])
+        h = linear(self.seen[0], *self.first) + linear(self.split(aside), *self.aside)
+        self.split.into(h, self.here[1])
+        gated = linear(self.seen[1], *self.second)
+        a, b = (gated + self.bias if isinstance(self.bias, Tensor) else gated).chunk(2, -1)
         return x + a * torch.sigmoid(b)
+
+
+class _Between:
+    """The way to the stage of half the resolution and back.
+
+    Args:
+        stage: of the network, with a stage within.
+        x: of the size of the image at this stage, (B, F, H, W).
+        context: (B, K).
+        cursor: in the columns of this stage.
+        split: see there.
+    """
+
+    def __init__(self, stage: Stage, x: Tensor, context: Tensor | None, cursor: Cursor, split: Splitter) -> None:
+        assert stage.inner is not None
+        small, (batch, _, _, self.width) = x[..., ::2, ::2], x.shape
+        features, columns = stage.shrink_u.length.shape[0], small.shape[3]
+        self.cursor, self.inner = cursor, StageReader(stage.inner, small, context, split)
+        self.shrink_u, self.grow_u = stage.shrink_u.row_plane(x), stage.grow_u.row_plane(small)
+        self.shrink_l = Planes(cursor, (batch, self.width, features), _HORIZONTAL, 1, x)
+        self.grow_l = Planes(self.inner.cursor, (batch, columns, features), _HORIZONTAL, 1, x)
+        self.shrink, self.grow = stage.shrink_l.matrix(), stage.grow_l.matrix()
+        self.grown_u, self.grown_l = (x.new_zeros(batch, 2, 2 * columns, features) for _ in range(2))
+
+    def row(self, row: int, u: Tensor) -> Tensor:
+        """A row of the vertical stream, (B, W, F) -> (B, W, F)."""
+        self.shrink_u.push(u)
+        if row:
+            self.shrink_l.descend()
+        if row % 2 == 0:
+            if row:
+                self.grow_l.descend()
+            self.grow_u.push(self.inner.row(row // 2, self.shrink_u.at()))
+            self.grown_u.copy_(_spread(self.grow_u.at()))
+        return self.grown_u[:, row % 2, : self.width]
+
+    def at(self, row: int, column: int, l: Tensor) -> Tensor:
+        """A pixel of the horizontal stream, (B, F) -> (B, F)."""
+        if row % 2 == 0 and column % 2 == 0:
+            self.shrink_l.enter()
+            self.shrink_l.here[0].copy_(l)
+            small = self.inner.at(row // 2, column // 2, linear(self.shrink_l.seen[0], *self.shrink))
+            self.grow_l.enter()
+            self.grow_l.here[0].copy_(small)
+            grown = _spread(linear(self.grow_l.seen[0], *self.grow)[:, None])
+            self.grown_l.index_copy_(2, self.cursor.window(0, 2), grown)
+            self.grow_l.put(small)
+            self.inner.cursor.advance()
+        self.shrink_l.put(l)
+        return self.grown_l[:, row % 2].index_select(1, self.cursor.window(0))[:, 0]
+
+    def state(self) -> Iterable[Tensor]:
+        yield from (self.shrink_u.values, self.grow_u.values, self.shrink_l.state(), self.grow_l.state())
+        yield from (self.grown_u, self.grown_l)
+        yield from self.inner.state()
 
 
 class StageReader:
     """A stage, row by row in the vertical stream and pixel by pixel in the horizontal one."""
 
-    def __init__(self, stage: Stage, x: Tensor, context: Tensor | None) -> None:
-        self.up_u, self.up_l, self.down_u, self.down_l = (
-            [_BlockReader(block, x, context) for block in part]  # type: ignore[arg-type]
-            for part in (stage.up_u, stage.up_l, stage.down_u, stage.down_l)
+    def __init__(self, stage: Stage, x: Tensor, context: Tensor | None, split: Splitter) -> None:
+        blocks: list[_Block] = [*stage.up_l, *stage.down_l]  # type: ignore[list-item]
+        (batch, _, _, columns), width = x.shape, len(blocks[0].first.bias)
+        self.cursor = Cursor(x.device, 2)
+        self.planes = Planes(self.cursor, (batch, columns, 2 * width), _HORIZONTAL, 1, x, 2 * len(blocks))
+        pairs = [(self.planes.seen[i : i + 2], self.planes.here[i : i + 2]) for i in range(0, 2 * len(blocks), 2)]
+        readers = [_PixelBlock(block, *pair, context, split) for block, pair in zip(blocks, pairs, strict=True)]
+        self.up_l, self.down_l = readers[: len(stage.up_l)], readers[len(stage.up_l) :]
+        self.up_u, self.down_u = (
+            [_RowBlock(block, x, context, split) for block in part]  # type: ignore[arg-type]
+            for part in (stage.up_u, stage.down_u)
         )
-        self.inner = None
-        self.rows_up: list[Tensor] = []  # what the horizontal stream takes from the vertical one in this row, (B, W, F)
-        self.rows_down: list[Tensor] = []
-        if stage.inner is not None:
-            small = x[..., ::2, ::2]
-            self.inner = StageReader(stage.inner, small, context)
-            self.shrink_u, self.shrink_l = stage.shrink_u.plane(x), stage.shrink_l.plane(x)
-            self.grow_u, self.grow_l = stage.grow_u.plane(small), stage.grow_l.plane(small)
-            height, width = 2 * small.shape[-2], 2 * small.shape[-1]
-            features = stage.shrink_u.length.shape[0]
-            self.grown_u, self.grown_l = (x.new_zeros(len(x), height, width, features) for _ in range(2))
+        self.between = None if stage.inner is None else _Between(stage, x, context, self.cursor, split)
+        # What the horizontal stream takes from the vertical one: of this row, and of the pixel in work.
+        self.rows = x.new_zeros(len(blocks), batch, columns, width)
+        self.vertical = x.new_zeros(len(blocks), batch, 1, width)
+        self.vertical_of = list(self.vertical[:, :, 0].unbind(0))
 
     def row(self, row: int, u: Tensor) -> Tensor:
-        """Compute the vertical stream in a row, (B, W, F) -> (B, W, F)."""
-        past, width = [u], u.shape[1]
+        """Begin a row: compute the vertical stream in it, (B, W, F) -> (B, W, F)."""
+        if row:
+            self.planes.descend()
+        self.cursor.restart()
+        past, rows = [u], []
         for block in self.up_u:
-            u = block.at(row, None, u, None)
+            u = block(u, None)
             past.append(u)
-        self.rows_up = past[1:]
-        if self.inner is None:
+        rows = past[1:]
+        if self.between is None:
             past.pop()
         else:
-            self.shrink_u.put(row, None, u)
-            if row % 2 == 0:
-                self.grow_u.put(row // 2, None, self.inner.row(row // 2, self.shrink_u.at(row // 2, None)))
-                self.grown_u[:, row : row + 2] = _spread(self.grow_u.at(row // 2, None))
-            u = self.grown_u[:, row, :width]
-        self.rows_down = []
+            u = self.between.row(row, u)
         for block in self.down_u:
-            u = block.at(row, None, u, past.pop())
-            self.rows_down.append(u)
+            u = block(u, past.pop())
+            rows.append(u)
+        torch.stack(rows, out=self.rows)
         return u
 
     def at(self, row: int, column: int, l: Tensor) -> Tensor:
-        """Compute the horizontal stream at a pixel, (B, F) -> (B, F)."""
-        past = [l]
-        for block, u in zip(self.up_l, self.rows_up, strict=True):
-            l = block.at(row, column, l, u[:, column])
+        """Compute the horizontal stream at a pixel, (B, F) -> (B, F). The caller moves the cursor on."""
+        self.planes.enter()
+        torch.index_select(self.rows, 2, self.cursor.window(0), out=self.vertical)
+        past, vertical = [l], iter(self.vertical_of)
+        for block in self.up_l:
+            l = block(l, next(vertical))
             past.append(l)
-        if self.inner is None:
+        if self.between is None:
             past.pop()
         else:
-            self.shrink_l.put(row, column, l)
-            if row % 2 == 0 and column % 2 == 0:
-                i, j = row // 2, column // 2
-                self.grow_l.put(i, j, self.inner.at(i, j, self.shrink_l.at(i, j)))
-                self.grown_l[:, row : row + 2, column : column + 2] = _spread(self.grow_l.at(i, j)[:, None])
-            l = self.grown_l[:, row, column]
-        for block, u in zip(self.down_l, self.rows_down, strict=True):
-            l = block.at(row, column, l, torch.cat([u[:, column], past.pop()], 1))
+            l = self.between.at(row, column, l)
+        for block in self.down_l:
+            l = block(l, torch.cat([next(vertical), past.pop()], 1))
+        self.planes.leave()
         return l
 
     def state(self) -> Iterable[Tensor]:
-        blocks = [*self.up_u, *self.up_l, *self.down_u, *self.down_l]
-        yield from (plane.values for block in blocks for plane in (block.first, block.second))
-        yield from (*self.rows_up, *self.rows_down)
-        if self.inner is not None:
-            planes = (self.shrink_u, self.shrink_l, self.grow_u, self.grow_l)
-            yield from (*(plane.values for plane in planes), self.grown_u, self.grown_l)
-            yield from self.inner.state()
+        planes = (plane for block in (*self.up_u, *self.down_u) for plane in (block.first, block.second))
+        yield from (*(plane.values for plane in planes), self.planes.state())
+        if self.between is not None:
+            yield from self.between.state()
 
 
 def _spread(row: Tensor) -> Tensor:

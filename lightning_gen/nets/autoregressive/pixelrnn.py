@@ -12,6 +12,7 @@ from torch.nn.functional import linear
 
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader
 from lightning_gen.nets.autoregressive.masks import CausalConv2d, pointwise
+from lightning_gen.nets.autoregressive.plane import Cursor
 
 __all__ = ["LSTMLayer", "LSTMReader", "PixelRNN", "lstm_cell"]
 
@@ -24,15 +25,23 @@ def lstm_cell(gates: Tensor, c: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 class LSTMReader(ABC):
-    """A layer at one pixel after another."""
+    """A layer at one pixel after another, as in `Reader`."""
 
     @abstractmethod
     def descend(self, pixels: Tensor) -> None:
         """Go on to the next row: this one of the image is complete, (B, W, C)."""
 
     @abstractmethod
-    def at(self, row: int, column: int, x: Tensor) -> Tensor:
-        """Compute a pixel, input (B, 2 h) -> hidden (B, h) at a pixel, as often as its input changes."""
+    def enter(self) -> None:
+        """Begin a pixel."""
+
+    @abstractmethod
+    def at(self, x: Tensor) -> Tensor:
+        """Compute a pixel, input (B, 2 h) -> hidden (B, h), as often as its input changes."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """End a pixel: keep what was computed last."""
 
     @abstractmethod
     def state(self) -> Iterable[Tensor]:
@@ -47,8 +56,13 @@ class LSTMLayer(nn.Module, ABC):
         """Compute all pixels at once; of the signed image itself a state may see rows above."""
 
     @abstractmethod
-    def reader(self, x: Tensor, context: Tensor | None) -> LSTMReader:
-        """Make a reader for a picture of the size of `x`."""
+    def reader(self, x: Tensor, context: Tensor | None, cursor: Cursor) -> LSTMReader:
+        """Make a reader for a picture of the size of `x`; `cursor` is in its columns."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """How many columns a reader looks at."""
 
 
 class PixelRNN(CausalNet):
@@ -90,25 +104,41 @@ class _RecurrentReader(Reader):
     """Every layer once per pixel, from its states at the pixels before."""
 
     def __init__(self, net: PixelRNN, x: Tensor, context: Tensor | None) -> None:
-        self.x, self.row, self.first = x, 0, net.first.plane(x)
-        self.layers: list[LSTMReader] = [layer.reader(x, context) for layer in net.layers]  # type: ignore
+        layers: list[LSTMLayer] = list(net.layers)  # type: ignore[arg-type]
+        widest = max(2 * net.first.reach + 1, *(layer.columns for layer in layers))
+        self.cursor = Cursor(x.device, widest)
+        self.first, self.entrance = net.first.planes(self.cursor, x), net.first.as_matrix()
+        self.pixel = self.first.here[0]
+        self.layers = [layer.reader(x, context, self.cursor) for layer in layers]
         self.widen = [mix.as_matrix() for mix in net.widen]  # type: ignore[operator, union-attr]
         self.head = [mix.as_matrix() for mix in net.head]  # type: ignore[operator, union-attr]
 
-    def read(self, row: int, column: int) -> Tensor:
-        if row > self.row:
-            self.row = row
-            for layer in self.layers:
-                layer.descend(self.x[:, :, row - 1].mT)
-        self.first.follow(self.x, row)
-        h = self.first.at(row, column)
+    def descend(self, row: int) -> None:
+        for layer in self.layers:
+            layer.descend(self.first.row())
+        self.first.descend()
+        self.cursor.restart()
+
+    def enter(self, row: int, column: int) -> None:
+        self.first.enter()
+        for layer in self.layers:
+            layer.enter()
+
+    def read(self) -> Tensor:
+        h = linear(self.first.seen[0], *self.entrance)
         for layer, widen in zip(self.layers, self.widen, strict=True):
-            h = h + linear(layer.at(row, column, h), *widen)
+            h = h + linear(layer.at(h), *widen)
         for mix in self.head:
             h = linear(h.relu(), *mix)
         return h[:, :, None, None]
 
+    def leave(self) -> None:
+        self.first.leave()
+        for layer in self.layers:
+            layer.leave()
+        self.cursor.advance()
+
     def state(self) -> Iterable[Tensor]:
-        yield self.first.values
+        yield self.first.state()
         for layer in self.layers:
             yield from layer.state()

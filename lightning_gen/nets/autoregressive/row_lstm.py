@@ -11,6 +11,7 @@ from torch.nn.functional import linear, pad
 from lightning_gen.nets.autoregressive.causal import CausalSpec, check_kernels
 from lightning_gen.nets.autoregressive.masks import leftward
 from lightning_gen.nets.autoregressive.pixelrnn import LSTMLayer, LSTMReader, PixelRNN, lstm_cell
+from lightning_gen.nets.autoregressive.plane import Cursor, Planes
 from lightning_gen.nets.layers.context import ContextBias
 
 __all__ = ["RowLSTM"]
@@ -42,35 +43,49 @@ class _RowLayer(LSTMLayer):
             rows.append(h)
         return torch.stack(rows, 2)
 
-    def reader(self, x: Tensor, context: Tensor | None) -> LSTMReader:
-        return _RowLayerReader(self, x, context)
+    def reader(self, x: Tensor, context: Tensor | None, cursor: Cursor) -> LSTMReader:
+        return _RowLayerReader(self, x, context, cursor)
+
+    @property
+    def columns(self) -> int:
+        return self.reach + 1
 
 
 class _RowLayerReader(LSTMReader):
     """The state of the row above is convolved once; the rest is done pixel by pixel."""
 
-    def __init__(self, layer: _RowLayer, x: Tensor, context: Tensor | None) -> None:
-        self.layer, self.reach, self.bias = layer, layer.reach, layer.context(context)
+    def __init__(self, layer: _RowLayer, x: Tensor, context: Tensor | None, cursor: Cursor) -> None:
+        self.layer, self.bias = layer, layer.context(context)
         (batch, _, _, columns), width = x.shape, layer.from_state.in_channels
-        self.from_input = layer.from_input.as_matrix()
-        self.line = x.new_zeros(batch, columns + self.reach, layer.from_input.in_channels)
-        self.h, self.c, self.above = (x.new_zeros(batch, columns, width * n) for n in (1, 1, 4))
-        self.c_above = self.c.clone()
+        self.from_input, shape = layer.from_input.as_matrix(), (batch, columns, layer.from_input.in_channels)
+        self.line = Planes(cursor, shape, (1, layer.reach + 1), layer.reach, x)
+        # Hidden states and cells of this row; gates and cells from the row above. The same at the pixel in work.
+        self.row, self.above = (x.new_zeros(batch, columns, width * n) for n in (2, 5))
+        self.row_here, self.above_here = (x.new_zeros(batch, 1, width * n) for n in (2, 5))
+        self.gates_above, self.c_above = self.above_here[:, 0].split([4 * width, width], 1)
+        self.here = cursor.window(0)
 
     def descend(self, pixels: Tensor) -> None:
-        self.above = self.layer.from_state(self.h.mT).mT.contiguous()
-        self.c_above = self.c.clone()
+        h, c = self.row.chunk(2, 2)
+        torch.cat([self.layer.from_state(h.mT).mT, c], 2, out=self.above)
 
-    def at(self, row: int, column: int, x: Tensor) -> Tensor:
-        self.line[:, column + self.reach] = x
-        window = self.line[:, column : column + self.reach + 1].flatten(1)
-        gates = linear(window, *self.from_input) + self.bias + self.above[:, column]
-        h, self.c[:, column] = lstm_cell(gates, self.c_above[:, column], 1)
-        self.h[:, column] = h
+    def enter(self) -> None:
+        self.line.enter()
+        torch.index_select(self.above, 1, self.here, out=self.above_here)
+
+    def at(self, x: Tensor) -> Tensor:
+        self.line.here[0].copy_(x)
+        gates = linear(self.line.seen[0], *self.from_input) + self.bias + self.gates_above
+        h, c = lstm_cell(gates, self.c_above, 1)
+        torch.cat([h, c], 1, out=self.row_here[:, 0])
         return h
 
+    def leave(self) -> None:
+        self.line.leave()
+        self.row.index_copy_(1, self.here, self.row_here)
+
     def state(self) -> Iterable[Tensor]:
-        return self.line, self.h, self.c, self.above, self.c_above
+        return self.line.state(), self.row
 
 
 @final

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from lightning_gen.distributed import mean_over_processes
-from lightning_gen.nets.autoregressive.plane import Plane
+from lightning_gen.nets.autoregressive.plane import RowPlane
 
 __all__ = ["WeightNormConv2d"]
 
@@ -63,6 +63,7 @@ class WeightNormConv2d(nn.Module):
     def matrix(self) -> tuple[Tensor, Tensor]:
         return self._weight().permute(0, 2, 3, 1).flatten(1), self.bias
 
-    def plane(self, x: Tensor) -> Plane:
-        rows, columns = self.kernel
-        return Plane(x, self.matrix(), self.kernel, (rows - 1, columns // 2), self.stride)
+    def row_plane(self, x: Tensor) -> RowPlane:
+        """Make the input of this convolution, row by row, of a picture of the size of `x` (B, C, H, W)."""
+        shape = len(x), x.shape[3], self.direction.shape[1]
+        return RowPlane(shape, self.matrix(), self.kernel, x, self.stride)
