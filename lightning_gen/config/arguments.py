@@ -9,7 +9,7 @@ from lightning_gen.config.trust import VARIABLE, grant
 from lightning_gen.errors import IMAGE_LIMIT, SEED_LIMIT, UserError
 from lightning_gen.files import check_target
 
-__all__ = ["Arguments", "any_seed", "fraction", "images_seen", "natural", "positive"]
+__all__ = ["Arguments", "any_seed", "fraction", "images_seen", "natural", "positive", "share"]
 
 
 class Arguments(argparse.ArgumentParser):
@@ -90,3 +90,5 @@ images_seen = _number(int, lambda value: 1 <= value <= IMAGE_LIMIT, f"a whole nu
 any_seed = _number(int, lambda value: 0 <= value <= SEED_LIMIT, f"a whole number, 0 to {SEED_LIMIT}")
 #: a number above 0, such as a temperature
 fraction = _number(float, lambda value: value > 0, "a number above 0")
+#: a number, 0 or more, such as what is left of a distance
+share = _number(float, lambda value: value >= 0, "a number, 0 or more")

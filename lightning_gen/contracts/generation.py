@@ -93,7 +93,7 @@ class StyleModule(NoiseModule):
     def truncate(self, w: Tensor, share: float) -> Tensor:
         """Move styles (B, W) towards the mean, to `share` of their distance: 1 leaves them as they are, 0 is the mean
         (Karras et al. 2019, Appendix B)."""
-        return self.style_mean.lerp(w, share)
+        return self.style_mean.lerp(w, share) if share != 1 else w
 
     def generate(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         return self.render(self.styles(z, condition))

@@ -199,8 +199,11 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
         temperature: float = 1.0,
         generator: Generator | None = None,
     ) -> Tensor:
+        """As `GenerativeModule.sample`. The mapping normalises its noise, so that a scale of it would change nothing:
+        `temperature` scales the distance of styles from their mean instead, and is what `truncate` calls a share."""
         rows = self.generator.condition.rows(condition, n, generator)
-        return self.generate(temperature * self.noise(n, self.latent_dim, generator=generator), rows)
+        w = self.styles(self.noise(n, self.latent_dim, generator=generator), rows)
+        return self.render(self.truncate(w, temperature))
 
     @property
     def style_mean(self) -> Tensor:

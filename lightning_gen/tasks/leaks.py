@@ -4,11 +4,12 @@ import torch
 from torch import Generator
 
 from lightning_gen.batches import join
-from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.arguments import Arguments, positive, share
 from lightning_gen.config.loading import load_run
-from lightning_gen.contracts import AdversarialModule, GenerativeModule
+from lightning_gen.contracts import AdversarialModule, GenerativeModule, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.metrics.leaks import leak
+from lightning_gen.nets.gan.augment import AdaptiveAugment, RampedAugment
 from lightning_gen.tasks.common.require import require
 
 __all__ = ["main"]
@@ -16,16 +17,20 @@ __all__ = ["main"]
 
 @torch.no_grad()
 def main(arguments: list[str]) -> None:
-    """``lightning-gen leaks RUN [--images N] [--steps N] [--seed S]``."""
+    """``lightning-gen leaks RUN [--images N] [--steps N] [--probability P] [--seed S]``."""
     parser = Arguments("leaks", __doc__)
     parser.run()
     parser.add_argument("--images", type=positive, default=2048, help="real and generated ones (2048)")
     parser.add_argument("--steps", type=positive, default=300, help="batches that the probe learns from (300)")
+    about = "of each augmentation, 0 to 1 (as the run ended; an exported model has lost it)"
+    parser.add_argument("--probability", type=share, help=about)
     parser.seed()
     options = parser.parse_args(arguments)
 
     loaded, data = load_run(options.run, options.checkpoint)
     module = require(loaded, GenerativeModule)
+    if options.probability is not None:
+        _set_probability(loaded, options.probability)
     real = join(list(data.batches("train", 256, 0, options.images)))["image"]
     x = real[:64].float() / 255
     if not isinstance(loaded, AdversarialModule) or torch.equal(loaded.augmented(x), x):
@@ -35,3 +40,12 @@ def main(arguments: list[str]) -> None:
     found = leak(real, torch.cat(made)[: options.images], loaded.augmented, data.spec, options.steps)
     print(f"taken for augmented: {found.real:.1%} of real, {found.augmented:.1%} of augmented real, ", end="")
     print(f"{found.generated:.1%} of generated images; leak {found.share:.2f} (0: none, 1: all)")
+
+
+def _set_probability(module: ImageModule, value: float) -> None:
+    parts = [part for part in module.modules() if isinstance(part, AdaptiveAugment | RampedAugment)]
+    if not parts or value > 1:
+        wanted = "0 to 1" if parts else "none, the augmentations of this run have no probability that changes"
+        raise UserError(f"--probability {value:g} given: want {wanted}")
+    for part in parts:
+        part.probability.fill_(value)

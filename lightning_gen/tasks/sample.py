@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch, join
-from lightning_gen.config.arguments import Arguments, any_seed, fraction, natural, positive
+from lightning_gen.config.arguments import Arguments, any_seed, fraction, natural, positive, share
 from lightning_gen.config.loading import checkpoint_path, load_module
-from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule
+from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule, StyleModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK, sample_block
 from lightning_gen.files import atomic_write, check_target, write_png
@@ -31,7 +31,7 @@ __all__ = ["main"]
 @torch.no_grad()
 def main(arguments: list[str]) -> None:
     """``lightning-gen sample RUN [--n N] [--seed S | --seeds S ...] [--label L ... | --text T ...]
-    [--temperature T | --truncation T] [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
+    [--temperature T | --truncation T] [--drawn-noise] [--interpolate N [--steps N] [--gif]] [--out FILE]``."""
     options = _parser().parse_args(arguments)
     if options.gif and not options.interpolate:
         raise UserError("--gif given: want it with --interpolate")
@@ -66,7 +66,13 @@ def _parser() -> Arguments:
     parser.add_argument("--label", type=natural, nargs="+", help="classes of the images, in turn (drawn)")
     parser.add_argument("--text", nargs="+", help="sentences: a row of pictures of each, a column for each noise")
     parser.add_argument("--temperature", type=fraction, default=1.0, help="scale of the noise (1)")
-    parser.add_argument("--truncation", type=fraction, help="largest size of a component of the noise, e.g. 1 (none)")
+    about = (
+        "largest size of a component of the noise, e.g. 1; of styles the share of their distance from the mean, 0 to 1"
+    )
+    parser.add_argument("--truncation", type=share, help=about)
+    parser.add_argument(
+        "--drawn-noise", action="store_true", help="draw the noise in the layers for each image (fixed)"
+    )
     parser.add_argument("--interpolate", type=positive, help="so many ways between two noises, in place of --n")
     parser.add_argument("--steps", type=positive, default=9, help="images of a way (9)")
     parser.add_argument("--gif", action="store_true", help="the ways as an animation, there and back")
@@ -80,10 +86,7 @@ def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
     check_labels(module, options.label or [])
     if options.text:
         check_sentences(options, module)
-    if options.truncation is not None and not isinstance(module, NoiseModule):
-        raise UserError(
-            f"--truncation {options.truncation:g} given: {name} does not generate from a Gaussian noise vector"
-        )
+    _check_noise(options, module, name)
     if options.truncation is not None and options.temperature != 1.0:
         raise UserError(
             f"--temperature {options.temperature:g} and --truncation {options.truncation:g} given: want one"
@@ -94,6 +97,21 @@ def _check(options: argparse.Namespace, module: GenerativeModule) -> None:
         raise UserError("--interpolate and --seeds given: want one")
     if options.interpolate and options.steps < 2:
         raise UserError(f"--steps is {options.steps}: want 2 or more")
+
+
+def _check_noise(options: argparse.Namespace, module: GenerativeModule, name: str) -> None:
+    """Raise where the model has no noise, or no styles, that the options are about."""
+    bound, styles = options.truncation, isinstance(module, StyleModule)
+    if options.drawn_noise and (not styles or options.interpolate):
+        raise UserError(f"--drawn-noise given: want it of a StyleGAN and without --interpolate, this is {name}")
+    if bound is None:
+        return
+    if not isinstance(module, NoiseModule):
+        raise UserError(f"--truncation {bound:g} given: {name} does not generate from a Gaussian noise vector")
+    if styles and bound > 1:
+        raise UserError(f"--truncation {bound:g} given: {name} truncates its styles, want 0 to 1")
+    if not styles and bound == 0:
+        raise UserError("--truncation 0 given: want a number above 0, the largest size of a component of the noise")
 
 
 def _labels(options: argparse.Namespace, start: int, count: int) -> Batch | None:
@@ -109,7 +127,7 @@ def _images(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
         made = [_one(module, options, i, torch.Generator().manual_seed(s)) for i, s in enumerate(options.seeds)]
         return torch.cat(made)
     starts = range(0, options.n, BLOCK)
-    if options.truncation is not None:
+    if options.truncation is not None or options.drawn_noise:
         generator = torch.Generator().manual_seed(options.seed)
         return torch.cat([_one(module, options, i, generator) for i in range(options.n)])
     blocks = [
@@ -122,10 +140,22 @@ def _images(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
 def _one(module: GenerativeModule, options: argparse.Namespace, index: int, generator: Generator) -> Tensor:
     """Image `index`, uint8 (1, C, H, W)."""
     condition = _labels(options, index, 1)
+    if isinstance(module, StyleModule):
+        w = _styles(module, options, 1, condition, generator)
+        return module.render(w, generator if options.drawn_noise else None)
     if isinstance(module, NoiseModule) and options.truncation is not None:
         z = truncated_normal(1, module.latent_dim, options.truncation, generator)
         return module.generate(z, condition if condition is not None else module.draw_condition(1, generator))
     return module.sample(1, condition, options.temperature, generator)
+
+
+def _styles(
+    module: StyleModule, options: argparse.Namespace, n: int, condition: Batch | None, generator: Generator
+) -> Tensor:
+    """Draw n styles, moved towards their mean; the temperature of a model with styles is the same share."""
+    condition = condition if condition is not None else module.draw_condition(n, generator)
+    w = module.styles(torch.randn(n, module.latent_dim, generator=generator), condition)
+    return module.truncate(w, options.temperature if options.truncation is None else options.truncation)
 
 
 def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
@@ -134,9 +164,12 @@ def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
     condition = _labels(options, 0, count)
     condition = condition_rows(module, count, condition, generator)
     doubled = None if condition is None else join([condition, condition])
+    share = torch.linspace(0.0, 1.0, options.steps)
+    if isinstance(module, StyleModule):  # a straight line between styles (Karras et al. 2019, Section 4.1)
+        w = _styles(module, options, 2 * count, doubled, generator)
+        return torch.stack([module.render(w[:count].lerp(w[count:], float(s))) for s in share], 1)
     bound, generate = options.truncation or float("inf"), generate_function(module)
     ends = draw_vectors(module, 2 * count, doubled, generator, options.temperature, bound)
-    share = torch.linspace(0.0, 1.0, options.steps)
     line = torch.stack([slerp(ends[:count], ends[count:], float(s)) for s in share], 1)
     images = [generate(step, condition) for step in line.unbind(1)]
     return torch.stack(images, 1)

@@ -24,6 +24,19 @@ def test_labels_seeds_and_truncation(cgan, tmp_path):
     assert _draw(cgan, out, "--n", 4, "--truncation", 0.5) != _draw(cgan, out, "--n", 4, "--truncation", 2)
 
 
+def test_styles_are_truncated_towards_their_mean_and_noise_is_fixed_or_drawn(axes_run, tmp_path):
+    out = tmp_path / "a.png"
+    mean = _draw(axes_run, out, "--n", 2, "--truncation", 0)
+    with Image.open(out) as picture:  # both are the picture of the mean style
+        assert picture.crop((2, 2, 66, 66)).tobytes() == picture.crop((68, 2, 132, 66)).tobytes()
+    assert mean != _draw(axes_run, out, "--n", 2, "--truncation", 1)
+    assert _draw(axes_run, out, "--n", 2, "--temperature", 0.5) != mean
+    ways = _draw(axes_run, out, "--interpolate", 2, "--steps", 3, "--truncation", 0.5)
+    assert ways == _draw(axes_run, out, "--interpolate", 2, "--steps", 3, "--temperature", 0.5)
+    drawn = _draw(axes_run, out, "--n", 2, "--drawn-noise")
+    assert drawn == _draw(axes_run, out, "--n", 2, "--drawn-noise")
+
+
 def test_a_prefix_of_many_samples_is_that_of_few(cgan, tmp_path):
     pictures = {n: tmp_path / f"{n}.png" for n in (8, 16)}
     for n, path in pictures.items():
@@ -67,7 +80,9 @@ def test_great_circles_keep_the_length():
         ("cgan", ["--label", "10"], "--label 10 given: want 0 to 9"),
         ("cgan", ["--label", "-1"], "want a whole number, 0 to"),
         ("vae", ["--truncation", "1"], "--truncation 1 given: VAE does not generate from a Gaussian noise vector"),
-        ("gan", ["--truncation", "0"], "'0' given: want a number above 0"),
+        ("gan", ["--truncation", "0"], "--truncation 0 given: want a number above 0"),
+        ("axes_run", ["--truncation", "1.5"], "--truncation 1.5 given: StyleGAN2 truncates its styles, want 0 to 1"),
+        ("gan", ["--drawn-noise"], "--drawn-noise given: want it of a StyleGAN"),
         ("gan", ["--truncation", "1", "--temperature", "2"], "--temperature 2 and --truncation 1 given: want one"),
         ("gan", ["--gif"], "--gif given: want it with --interpolate"),
         ("gan", ["--interpolate", "2", "--steps", "1"], "--steps is 1: want 2 or more"),
