@@ -79,6 +79,10 @@ class StyleModule(NoiseModule):
         """float (B, Z), and B rows of the condition where the model has one -> float (B, W)."""
 
     @abstractmethod
+    def paint(self, w: Tensor) -> Tensor:
+        """float (B, W) -> signed images (B, C, H, W), not rounded, with the same noise each time; differentiable."""
+
+    @abstractmethod
     def render(self, w: Tensor, generator: Generator | None = None) -> Tensor:
         """Generate images of styles.
 

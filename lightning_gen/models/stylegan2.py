@@ -217,6 +217,9 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
     def styles(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         return self.net.mapping(z, self.generator.condition.vector(condition))
 
+    def paint(self, w: Tensor) -> Tensor:
+        return self.net.synthesis(self.net.everywhere(w))
+
     def render(self, w: Tensor, generator: Generator | None = None) -> Tensor:
         w = self.net.everywhere(w) if w.dim() == 2 else w
         return from_signed(self.net.synthesis(w, generator is not None, generator), self.spec.levels)

@@ -13,7 +13,8 @@ from lightning_gen.errors import UserError
 from lightning_gen.files import write_json
 from lightning_gen.serving import as_text
 from lightning_gen.tasks.common.axis_facts import strip
-from lightning_gen.tasks.common.portrait import Portrait, Studio, as_gif, as_png, state_of
+from lightning_gen.tasks.common.own_panel import own_panel
+from lightning_gen.tasks.common.portrait import Portrait, Studio, as_gif, as_mp4, as_png, state_of
 
 __all__ = ["page"]
 
@@ -48,7 +49,9 @@ def _page(studio: Studio, link: Portrait) -> None:
         portrait = _picture_of(link)
         chosen = _chosen(studio, link)
     portrait.unnamed = _unnamed(studio, left, link)
-    code = studio.start(portrait)
+    own = own_panel(studio, left)
+    portrait.own = own[0] if own else ""
+    code = studio.start(portrait, own[1].code if own else None)
     before = studio.measured(code)
     with right:
         _sliders(studio, portrait, link, chosen, before)
@@ -103,11 +106,11 @@ def _sliders(studio: Studio, portrait: Portrait, link: Portrait, chosen: list[st
     for name in chosen:
         low, high = _reach(studio, name, before[name])
         first = min(max(before[name], low), high)
-        same = (link.seed, link.truncation) == (portrait.seed, portrait.truncation)
+        same = (link.seed, link.truncation, link.own) == (portrait.seed, portrait.truncation, portrait.own)
         value = min(max(link.wanted.get(name, first), low), high) if same else first
         one, two = st.columns([3, 1], vertical_alignment="bottom")
         # A slider of another picture is another slider: it starts at what is read off that one.
-        key = f"{name}/{portrait.seed}/{portrait.truncation}/{sorted(portrait.unnamed.items())}"
+        key = f"{name}/{portrait.own or portrait.seed}/{portrait.truncation}/{sorted(portrait.unnamed.items())}"
         now = one.slider(as_text(name), low, high, value, (high - low) / 100, format="%.2f", key=key)
         if two.checkbox("lock", value=name in link.locked, key=f"lock {name}"):
             portrait.locked.append(name)
@@ -151,16 +154,23 @@ def _tabs(studio: Studio, portrait: Portrait, code: torch.Tensor, moved: torch.T
     with between:
         other = st.number_input("to the picture of seed", 0, 2**32 - 1, portrait.seed + 1, key="other")
         if st.button("Make a GIF"):
-            end = studio.start(Portrait(int(other), portrait.truncation))
-            film = as_gif(studio.way(moved, end))
-            st.image(film)
-            st.download_button("GIF", film, "faces.gif", "image/gif")
+            _film(studio.way(moved, studio.start(Portrait(int(other), portrait.truncation))))
     with state:
         st.caption("The address of this page holds the same.")
         st.code(portrait.as_json(), language="json")
         st.download_button("JSON", portrait.as_json(), "face.json", "application/json")
     with about:
         _about(studio)
+
+
+def _film(frames: list[Any]) -> None:
+    film = as_gif(frames)
+    st.image(film)
+    st.download_button("GIF", film, "faces.gif", "image/gif", on_click="ignore")
+    if (moving := as_mp4(frames)) is not None:
+        st.download_button("MP4", moving, "faces.mp4", "video/mp4", on_click="ignore")
+    else:
+        st.caption("MP4 wants imageio-ffmpeg: pip install imageio-ffmpeg")
 
 
 def _leaks(studio: Studio) -> None:

@@ -9,7 +9,6 @@ from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import AdversarialModule, GenerativeModule, ImageModule
 from lightning_gen.errors import UserError
 from lightning_gen.metrics.leaks import leak
-from lightning_gen.nets.gan.augment import AdaptiveAugment, RampedAugment
 from lightning_gen.tasks.common.require import require
 
 __all__ = ["main"]
@@ -43,9 +42,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _set_probability(module: ImageModule, value: float) -> None:
-    parts = [part for part in module.modules() if isinstance(part, AdaptiveAugment | RampedAugment)]
-    if not parts or value > 1:
-        wanted = "0 to 1" if parts else "none, the augmentations of this run have no probability that changes"
+    """Of augmentations whose probability changes in training; it is part of a model's state, not of an export's."""
+    found = dict(module.named_buffers()).get("augment.probability")
+    if found is None or value > 1:
+        wanted = "none, the augmentations of this run have no probability that changes" if found is None else "0 to 1"
         raise UserError(f"--probability {value:g} given: want {wanted}")
-    for part in parts:
-        part.probability.fill_(value)
+    found.fill_(value)

@@ -115,3 +115,12 @@ def test_what_a_user_gets_wrong_is_one_line(axes_run, gan, cgan, capsys):
     ):
         assert main(["axes", *words, "--draws", "64"]) == 2
         assert expected in capsys.readouterr().err
+
+
+def test_leaks_of_a_run_whose_augmentation_is_given_a_probability(axes_run, gan, capsys):
+    few = ["--images", "64", "--steps", "3"]
+    assert main(["leaks", str(axes_run), *few, "--probability", "0.5"]) == 0
+    assert "of generated images; leak" in capsys.readouterr().out
+    for run, value, words in ((axes_run, "2", "want 0 to 1"), (gan, "0.5", "have no probability that changes")):
+        assert main(["leaks", str(run), *few, "--probability", value]) == 2
+        assert words in capsys.readouterr().err

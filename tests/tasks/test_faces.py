@@ -3,12 +3,15 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 
 from lightning_gen.config.cli import main
+from lightning_gen.errors import UserError
 from lightning_gen.serving import page_command
-from lightning_gen.tasks.common.portrait import PAGE, Portrait, Studio, as_gif, as_png, state_of
+from lightning_gen.tasks.common.own_picture import cropped, find_code, fit_encoder
+from lightning_gen.tasks.common.portrait import PAGE, Portrait, Studio, as_gif, as_mp4, as_png, state_of
 from tests.pages import browser, served, wait
 
 
@@ -36,8 +39,29 @@ def test_pictures_and_files_of_a_studio(axes_run):
     [picture] = studio.pictures(moved[None])
     assert picture.shape == (320, 320, 3)
     assert as_png(picture).startswith(b"\x89PNG")
-    assert as_gif(studio.way(code, moved, 3)).startswith(b"GIF89a")
+    frames = studio.way(code, moved, 3)
+    assert as_gif(frames).startswith(b"GIF89a")
+    film = as_mp4(frames)
+    assert film is None or film[4:8] == b"ftyp"
     assert low is not None
+
+
+def test_the_code_of_a_picture_of_ones_own(axes_run):
+    """Of a sample the code is known: steps come nearer to its picture than the encoder's guess."""
+    space = Studio(axes_run, "last").space
+    encoder = fit_encoder(space, 128, 30)
+    image = space.images(space.draw(1, 5))[0]
+    found = find_code(space, image, lambda: encoder, 30)
+    assert found.residual < found.guessed
+    assert torch.equal(space.images(found.code[None]), space.images(found.code[None]))
+    # A picture file: a red square in a large white one, of which a quarter is cut out.
+    picture = np.full((40, 60, 3), 255, dtype=np.uint8)
+    picture[20:, 40:] = (200, 0, 0)
+    cut = cropped(as_png(picture), "x.png", space.module.spec, 1.0, 1.0, 0.5)
+    assert cut.shape == space.module.spec.shape
+    assert cut[:, 8, 8].tolist() == [200, 0, 0]
+    with pytest.raises(UserError, match="cannot be decoded"):
+        cropped(b"no picture", "x.png", space.module.spec, 0.5, 0.5, 1.0)
 
 
 def test_what_a_user_gets_wrong_is_one_line(gan, axes_run, capsys):

@@ -1,5 +1,6 @@
 """What the page of faces shows, without the page: a code of a seed, steered by attributes, as pictures and files."""
 
+import importlib.util
 import io
 import json
 import math
@@ -18,8 +19,9 @@ from lightning_gen.images import as_pictures
 from lightning_gen.metrics.readers import AttributeReader
 from lightning_gen.tasks.common.axes import Axes, axes_hash, edit, load_axes
 from lightning_gen.tasks.common.code_space import CodeSpace
+from lightning_gen.tasks.common.own_picture import Found, find_code, style_encoder
 
-__all__ = ["PAGE", "Portrait", "Studio", "as_gif", "as_png", "state_of"]
+__all__ = ["PAGE", "Portrait", "Studio", "as_gif", "as_mp4", "as_png", "state_of"]
 
 #: script of the page
 PAGE = Path(__file__).parents[1] / "faces_page.py"
@@ -37,6 +39,7 @@ class Portrait:
         wanted: value of each attribute that was moved, in its unit.
         locked: attributes that are held.
         unnamed: standard deviations along directions without a name, by their place.
+        own: digest of a picture of the user's own that is steered; empty: that of the seed. A link does not bring it.
     """
 
     seed: int = 0
@@ -44,6 +47,7 @@ class Portrait:
     wanted: dict[str, float] = field(default_factory=dict)
     locked: list[str] = field(default_factory=list)
     unnamed: dict[int, float] = field(default_factory=dict)
+    own: str = ""
 
     def as_json(self) -> str:
         """The state as JSON, from which `state_of` makes the same."""
@@ -84,9 +88,9 @@ class Studio:
         """Place of an attribute."""
         return self.axes.names.index(name)
 
-    def start(self, portrait: Portrait) -> Tensor:
-        """The code before any attribute is moved, (K,)."""
-        code = self.space.draw(1, portrait.seed, portrait.truncation)[0]
+    def start(self, portrait: Portrait, own: Tensor | None = None) -> Tensor:
+        """The code before any attribute is moved, (K,): of the seed, or of the user's own picture."""
+        code = self.space.draw(1, portrait.seed, portrait.truncation)[0] if own is None else own
         for place, way in portrait.unnamed.items():
             if 0 <= place < len(self.axes.unnamed):
                 code = code + way * self.axes.unnamed[place]
@@ -116,6 +120,10 @@ class Studio:
         factor = max(1, _SIDE // max(images.shape[1:3]))
         return list(images.repeat_interleave(factor, 1).repeat_interleave(factor, 2).numpy())
 
+    def find(self, image: Tensor) -> Found:
+        """The code whose picture is near uint8 (C, H, W); the first time an encoder is trained."""
+        return find_code(self.space, image, lambda: style_encoder(self.space))
+
     def way(self, a: Tensor, b: Tensor, steps: int = 16) -> list[np.ndarray]:
         """Pictures from one code to another and back."""
         there = torch.linspace(0, 1, steps)[:, None]
@@ -140,3 +148,12 @@ def as_gif(frames: list[np.ndarray]) -> bytes:
     stream = io.BytesIO()
     first.save(stream, format="GIF", save_all=True, append_images=rest, duration=83, loop=0)
     return stream.getvalue()
+
+
+def as_mp4(frames: list[np.ndarray]) -> bytes | None:
+    """The frames twice over as a film, 12 frames a second; None where imageio-ffmpeg is not installed."""
+    if importlib.util.find_spec("imageio_ffmpeg") is None or importlib.util.find_spec("imageio") is None:
+        return None
+    from imageio import v3
+
+    return bytes(v3.imwrite("<bytes>", np.stack(frames * 2), extension=".mp4", plugin="FFMPEG", fps=12))
