@@ -1,15 +1,17 @@
-"""Conditions as people give them in Python: a class, classes in turn, or rows of a batch."""
+"""Conditions as people give them in Python: a class, classes in turn, sentences, or rows of a batch."""
 
 from collections.abc import Sequence
 
 import torch
 
+from lightning_gen.api.images import Images
 from lightning_gen.batches import Batch, join, select_rows, size
 from lightning_gen.contracts import GenerativeModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.collection import BLOCK
+from lightning_gen.tasks.common.sentences import say_unknown, sentence_pictures
 
-__all__ = ["labels", "padded"]
+__all__ = ["labels", "of_sentences", "padded"]
 
 
 def labels(module: GenerativeModule, label: int | Sequence[int], n: int) -> Batch:
@@ -27,3 +29,16 @@ def padded(condition: Batch) -> Batch:
     while (rows := size(condition)) < BLOCK:
         condition = join([condition, select_rows(condition, 0, BLOCK - rows)])
     return condition
+
+
+def of_sentences(module: GenerativeModule, texts: Sequence[str], n: int, seed: int, temperature: float) -> Images:
+    """Draw n images of each sentence, a row of the grid each, a noise a column; name unknown words on standard error.
+
+    Raises:
+        UserError: there are no sentences, or the model is not conditioned on captions.
+    """
+    if "text" not in module.condition_keys or not texts:
+        name = type(module).__name__
+        raise UserError("text is empty: want a sentence" if not texts else f"text given: {name} reads no captions")
+    say_unknown(module, texts)
+    return Images(sentence_pictures(module, texts, n, seed, temperature), module.spec.levels, columns=n)

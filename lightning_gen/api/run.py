@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lightning_gen.api.conditions import labels, padded
+from lightning_gen.api.conditions import labels, of_sentences, padded
 from lightning_gen.api.images import Images
 from lightning_gen.api.measurements import Measurements, html_table
 from lightning_gen.batches import Batch, join, select_rows, to_device, without_image
@@ -128,28 +128,32 @@ class Run:
     @torch.no_grad()
     def sample(
         self,
-        n: int = 64,
+        n: int | None = None,
         label: int | Sequence[int] | None = None,
         temperature: float = 1.0,
         seed: int = 0,
         condition: Batch | None = None,
+        text: str | Sequence[str] | None = None,
     ) -> Images:
         """Draw images; the same seed gives those of ``lightning-gen sample RUN --seed``.
 
         Args:
-            n: number of images.
+            n: number of images (64), of each sentence (8).
             label: class of all, or classes in turn (None: drawn), for a model that is conditioned on labels.
             temperature: scale of the noise, above 0.
             seed: of all randomness.
-            condition: a batch of n rows without ``image``, such as texts, in place of labels.
+            condition: a batch of n rows without ``image``, in place of labels.
+            text: sentence or sentences, a row of images each, for a model that is conditioned on captions.
 
         Raises:
             UserError: the model does not sample, or is not conditioned on this.
         """
-        module = require(self.model, GenerativeModule)
+        module, n = require(self.model, GenerativeModule), n if n is not None else (64 if text is None else 8)
         check_counts("sample", limit=1 << 24, n=n)
         if not temperature > 0:
             raise UserError(f"temperature is {temperature}: want above 0")
+        if text is not None:
+            return of_sentences(module, [text] if isinstance(text, str) else text, n, seed, temperature)
         condition = labels(module, label, -(-n // BLOCK) * BLOCK) if label is not None else condition
         blocks = []
         for block, start in enumerate(range(0, n, BLOCK)):
@@ -193,14 +197,8 @@ class Run:
     def log_prob(
         self, images: Images | Tensor | Batch | None = None, split: Split = "test", n: int = 64, seed: int = 0
     ) -> Tensor:
-        """log p of each discrete image in nats, float (N,), or the bound that ``run.model.bound`` says.
-
-        Args:
-            images: uint8 (N, C, H, W), or a batch with what comes with them; None: the first `n` of `split`.
-            split: of the images.
-            n: number of images.
-            seed: of a stochastic bound.
-        """
+        """log p of each discrete image in nats, float (N,), or the bound that ``run.model.bound`` says; arguments as
+        those of `reconstruct`, and the seed of a stochastic bound."""
         module = require(self.model, LikelihoodModule)
         image, condition = self._given(images, split, n)
         with seeded(self.device, seed, 0):

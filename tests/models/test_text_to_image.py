@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import lightning_gen as lg
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_module
 from lightning_gen.errors import UserError
@@ -76,6 +77,12 @@ def test_a_sentence_makes_a_row_of_pictures_and_unknown_words_are_named(runs, ca
     again = runs / "again.png"
     assert main(["sample", str(run), "--text", texts[0], "--n", "3", "--out", str(again)]) == 0
     assert Image.open(again).crop((176, 0, 376, 66)).tobytes() == picture.crop((176, 0, 376, 66)).tobytes()
+    made = lg.load(run).sample(3, text=texts)  # from Python: the same pictures
+    shown = torch.frombuffer(bytearray(picture.crop((176, 0, *picture.size)).tobytes()), dtype=torch.uint8)
+    assert torch.equal(made.grid(), shown.view(made.grid().shape))
+    assert torch.equal(lg.load(run).sample(text=texts[0]).tensor[:3], made.tensor[:3])
+    with pytest.raises(UserError, match="text is empty"):
+        lg.load(run).sample(text=[])
     ways = ["--interpolate", "2", "--steps", "5", "--out", str(out)]
     assert main(["sample", str(run), "--text", texts[0], "a large blue disc", *ways]) == 0
     assert Image.open(out).size == (176 + 5 * 66 + 2, 2 * 66 + 2)

@@ -16,7 +16,7 @@ from lightning_gen.files import write_png
 from lightning_gen.images import as_pictures, grid
 from lightning_gen.tasks.common.vectors import truncated_normal
 
-__all__ = ["check_sentences", "sentence_pictures", "write_sentences"]
+__all__ = ["check_sentences", "say_unknown", "sentence_pictures", "write_sentences"]
 
 #: pictures of a sentence; characters of a sentence that are read
 _PICTURES, _LONGEST = 8, 100_000
@@ -40,9 +40,7 @@ def check_sentences(options: argparse.Namespace, module: GenerativeModule) -> No
 
 def write_sentences(options: argparse.Namespace, module: GenerativeModule) -> Path:
     """Write what ``sample --text`` is asked for, and say on standard error which words are not known."""
-    if isinstance(module, TextModule):
-        for text in options.text:
-            _say_unknown(module, text)
+    say_unknown(module, options.text)
     texts = list(options.text)
     if options.interpolate:
         assert isinstance(module, TextModule)
@@ -58,9 +56,12 @@ def write_sentences(options: argparse.Namespace, module: GenerativeModule) -> Pa
     return out
 
 
-def _say_unknown(module: TextModule, text: str) -> None:
-    unknown = module.unknown_words(text)
-    if unknown:
+def say_unknown(module: GenerativeModule, texts: Sequence[str]) -> None:
+    """Say on standard error which words of each text change nothing in the pictures of `module`."""
+    for text in texts if isinstance(module, TextModule) else ():
+        assert isinstance(module, TextModule)
+        if not (unknown := module.unknown_words(text)):
+            continue
         listed = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
         shown = listed.encode("utf-8", "backslashreplace").decode()
         print(f"lightning-gen: words that change nothing here, unknown or beyond the end: {shown}", file=sys.stderr)
