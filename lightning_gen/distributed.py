@@ -1,6 +1,8 @@
 """The processes of one training, as seen from one of them. Every function but `rank_and_world` and `wire` is a
 collective: all processes call it, in the same order."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -8,6 +10,7 @@ from torch import distributed as dist
 __all__ = [
     "average_gradients",
     "average_tensors",
+    "copy_from_first_process",
     "everywhere",
     "from_first_process",
     "largest",
@@ -71,17 +74,32 @@ def from_first_process(value: Tensor) -> Tensor:
 
 
 def average_tensors(tensors: list[Tensor]) -> None:
-    """Replace each tensor by its mean over processes, in place, in one message per dtype; nothing for one process."""
-    world = rank_and_world()[1]
-    if world == 1:
-        return
-    for dtype in dict.fromkeys(t.dtype for t in tensors):  # in one order on every process
-        same = [t for t in tensors if t.dtype == dtype]
+    """Replace each tensor by its mean over processes, in place, in one message per dtype. A graph may hold it."""
+    for same in _of_one_dtype(tensors):
         flat = torch.cat([t.flatten() for t in same])
         dist.all_reduce(flat)
-        flat /= world
-        for tensor, mean in zip(same, flat.split([t.numel() for t in same]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
+        flat /= dist.get_world_size()
+        _spread(flat, same)
+
+
+def copy_from_first_process(tensors: list[Tensor]) -> None:
+    """Replace each tensor by that of the first process, in place, in one message per dtype."""
+    for same in _of_one_dtype(tensors):
+        flat = torch.cat([t.flatten() for t in same])
+        dist.broadcast(flat, 0)
+        _spread(flat, same)
+
+
+def _of_one_dtype(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Groups of equal dtype, in one order on every process; none where there are no processes to talk to."""
+    if dist.is_available() and dist.is_initialized():
+        for dtype in dict.fromkeys(t.dtype for t in tensors):
+            yield [t for t in tensors if t.dtype == dtype]
+
+
+def _spread(flat: Tensor, tensors: list[Tensor]) -> None:
+    parts = flat.split([t.numel() for t in tensors])
+    torch._foreach_copy_(tensors, [part.view_as(t) for part, t in zip(parts, tensors, strict=True)])
 
 
 def average_gradients(network: nn.Module) -> None:

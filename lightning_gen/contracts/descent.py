@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from lightning_gen.batches import Batch
 from lightning_gen.contracts.module import ImageModule, OptimizerFactory
+from lightning_gen.distributed import average_gradients, copy_from_first_process
 from lightning_gen.images import ImageSpec
 from lightning_gen.schedules import Schedule
 
@@ -32,7 +33,9 @@ class DescentModule(ImageModule):
     def __init__(self, spec: ImageSpec, optimizer: OptimizerFactory, schedule: Schedule | None = None) -> None:
         super().__init__(spec, schedule)
         self.optimizer_factory = optimizer
-        self._gradients_wait = False
+        self._gradients_wait = self._descended = False
+        #: average gradients over processes here, not by the strategy, so that a captured step holds that too
+        self.averages_gradients = False
 
     @abstractmethod
     def batch_loss(self, batch: Batch) -> Tensor:
@@ -42,9 +45,13 @@ class DescentModule(ImageModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         self.apply_schedule()
         self.batches_seen += 1
+        if self.averages_gradients:
+            copy_from_first_process([b for b in self.buffers() if b.numel()])
         if self.step_runner and self.step_runner(self.step_constants(), batch, self._descend) != "eager":
             self.count(batch)
-            return None  # forward, backward and optimizer step are done
+            self._descended = True  # forward, backward and optimizer step are done
+            return self.latest_loss if self.averages_gradients else None  # several processes may not skip a step
+        self._descended = False
         self._gradients_wait = True
         loss = self._loss(batch)
         self.count(batch)
@@ -60,6 +67,8 @@ class DescentModule(ImageModule):
         loss = self._loss(batch)
         with torch.autocast(self.device.type, enabled=False):
             loss.backward()
+            if self.averages_gradients:
+                average_gradients(self)
             optimizer = self.optimizers(use_pl_optimizer=False)
             assert isinstance(optimizer, Optimizer)
             self.configure_gradient_clipping(
@@ -70,6 +79,10 @@ class DescentModule(ImageModule):
             optimizer.step()
             optimizer.zero_grad()
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if not self._descended:
+            super().backward(loss, *args, **kwargs)
+
     def step_outputs(self) -> Any:
         return self.latest_loss
 
@@ -77,7 +90,9 @@ class DescentModule(ImageModule):
         self.latest_loss = outputs
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Note that the accumulated gradients are used: Lightning calls this where an accumulation is full."""
+        """React to a full accumulation of gradients, before they are clipped and used."""
+        if self._gradients_wait and self.averages_gradients:
+            average_gradients(self)
         self._gradients_wait = False
 
     @property

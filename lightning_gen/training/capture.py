@@ -14,15 +14,16 @@ from typing import Any, final
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from lightning_gen.batches import Batch
-from lightning_gen.contracts import AdversarialModule, ImageModule, StepOutcome
+from lightning_gen.contracts import AdversarialModule, DescentModule, ImageModule, StepOutcome
 from lightning_gen.errors import UserError
 
-__all__ = ["CapturedSteps", "make_capturable", "reason_against"]
+__all__ = ["CapturedSteps", "make_capturable", "reason_against", "take_over_averages"]
 
 #: eager steps of each kind before it is captured: data-dependent starts, optimizer states, choice of algorithms
 _WARMUP = 3
@@ -63,6 +64,7 @@ class CapturedSteps(Callback):
         if why is None:
             self.module, self.pool = pl_module, torch.cuda.graph_pool_handle()
             pl_module.step_runner = self.run
+            take_over_averages(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageModule)
@@ -146,6 +148,14 @@ def make_capturable(optimizer: Optimizer, device: torch.device) -> None:
             state["step"] = state["step"].to(device, torch.float32)
 
 
+def take_over_averages(trainer: Trainer, module: ImageModule) -> None:
+    """Let a step of one optimizer average its gradients over processes itself, in eager steps too: DDP does so in hooks
+    that a graph does not call. An adversarial step always does."""
+    if isinstance(module, DescentModule) and isinstance(trainer.model, DistributedDataParallel):
+        trainer.model.require_backward_grad_sync = False
+        module.averages_gradients = True
+
+
 def reason_against(trainer: Trainer, module: ImageModule) -> str | None:
     """Say why the steps of `module` cannot be captured; None where they can."""
     hooked = [type(callback).__name__ for callback in trainer.callbacks if _hooks_inside(callback)]  # type: ignore[attr-defined]
@@ -154,7 +164,7 @@ def reason_against(trainer: Trainer, module: ImageModule) -> str | None:
     plan = module.training_plan if isinstance(module, AdversarialModule) else None
     found = {
         "the device is no CUDA GPU": module.device.type != "cuda",
-        "there are several processes": trainer.world_size > 1 or not isinstance(trainer.strategy, SingleDeviceStrategy),
+        **_reasons_of_strategy(trainer.strategy),
         "16-bit precision scales the loss by what it finds": scaled,
         f"{', '.join(rigid)} cannot be captured": bool(rigid),
         "gradients are accumulated": (plan.accumulate if plan else trainer.accumulate_grad_batches) > 1,
@@ -164,6 +174,18 @@ def reason_against(trainer: Trainer, module: ImageModule) -> str | None:
         **{f"{type(part).__name__} {part.host_work}": True for part in module.modules() if hasattr(part, "host_work")},
     }
     return next((why for why, holds in found.items() if holds), None)
+
+
+def _reasons_of_strategy(strategy: Strategy) -> dict[str, bool]:
+    if isinstance(strategy, SingleDeviceStrategy):
+        return {}
+    if not isinstance(strategy, DDPStrategy):
+        return {f"{type(strategy).__name__} gathers weights in each step": True}
+    backend = torch.distributed.get_backend()
+    return {
+        f"processes talk by {backend}, not by nccl": backend != "nccl",
+        "the strategy has a communication hook": strategy._ddp_comm_hook is not None,
+    }
 
 
 def _reads_in_step(module: ImageModule) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 
+from lightning_gen.training.capture import CapturedSteps, take_over_averages
 from tests.launch.kill import BATCH, _rows, differences, fit_arguments
 from tests.launch.processes import Pair, prepare
 
@@ -109,13 +110,39 @@ def killed_while_accumulating(root: Path) -> dict[str, Any]:
     return {"differences": found}
 
 
+def _run_in_python(self: CapturedSteps, trainer: Any, module: Any) -> None:
+    """Every step by the path of captured ones, computed in Python: what a replay would do."""
+    take_over_averages(trainer, module)
+    module.step_runner = lambda key, batch, body: body(batch) or "captured"
+
+
+def captured_steps_are_eager(root: Path) -> dict[str, Any]:
+    """The device part of a step, which averages gradients itself, against the step of DDP, with buffers that move."""
+    log, own, found = root / "log.txt", CapturedSteps.on_train_start, []
+    for family in ("flow", "gan"):
+        for name in ("eager", "graph"):
+            CapturedSteps.on_train_start = own if name == "eager" else _run_in_python  # type: ignore[method-assign]
+            words = fit_arguments(family, root, f"{name} {family}", 12)
+            assert Pair(words, log).wait() == [0, 0], log.read_text()[-2000:]
+        found += differences(*(root / f"{name} {family}" for name in ("eager", "graph")))
+    CapturedSteps.on_train_start = own  # type: ignore[method-assign]
+    return {"differences": found}
+
+
 def main() -> None:
     """One line for each promise."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         for family in ("pixelcnn", "vae", "vqvae"):
             prepare(fit_arguments(family, root, "x", 1))
-        for what in (two_are_one, noise_per_process, asked_to_leave, pieces_are_whole, killed_while_accumulating):
+        for what in (
+            two_are_one,
+            noise_per_process,
+            asked_to_leave,
+            pieces_are_whole,
+            killed_while_accumulating,
+            captured_steps_are_eager,
+        ):
             print(json.dumps({"what": what.__name__.replace("_", " "), **what(root)}), flush=True)
 
 

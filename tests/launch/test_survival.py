@@ -40,3 +40,4 @@ def test_two_processes_agree_and_are_one_with_the_batches_of_both():
     assert found["pieces are whole"]["differences"] == []
     assert found["asked to leave"] == {"what": "asked to leave", "statuses": [143, 143], "differences": []}
     assert found["killed while accumulating"]["differences"] == []
+    assert found["captured steps are eager"]["differences"] == []
