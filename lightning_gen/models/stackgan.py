@@ -76,9 +76,8 @@ class StackGAN(TextToImage):
         self.first_images, small = first_images, of_side(spec, shrink)
         conditions = self.condition_of(augmentation), self.condition_of(augmentation)
         features = conditions[0].features
-        self.generator = StackedGenerator(
-            conditions, first(small, latent_dim, features), second(spec, features, shrink), shrink
-        )
+        first_net, second_net = first(small, latent_dim, features), second(spec, features, shrink)
+        self.take_generator(StackedGenerator(conditions, first_net, second_net, shrink))
         matchers = {}
         for name, of in (("first", small), ("second", spec)):
             encoder = text(spec)
@@ -102,7 +101,7 @@ class StackGAN(TextToImage):
 
     def make_fakes(self, batch: Batch) -> Drawn:
         batch = self.prepare(batch)
-        z = self.noise(len(batch["image"]), self.latent_dim)
+        z = self.noise(len(batch["image"]), self.net_noise)
         return self.generator.finish(z, batch) if self.in_second else self.generator.sketch(z, batch)
 
     def step_constants(self) -> Hashable:

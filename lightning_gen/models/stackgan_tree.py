@@ -62,7 +62,7 @@ class StackGANTree(TextToImage):
     ) -> None:
         super().__init__(spec, text, loss, training, latent_dim, wrong_share, penalty, augment)
         condition = self.condition_of(augmentation)
-        self.generator = TreeGenerator(condition, net(spec, latent_dim, condition.features))
+        self.take_generator(TreeGenerator(condition, net(spec, latent_dim, condition.features)))
         encoder = text(spec)
         sizes = [of_side(spec, shrink) for shrink in self.shrinks]
         self.discriminator = Matcher(encoder, [discriminator(size, encoder.features) for size in sizes])
@@ -77,7 +77,7 @@ class StackGANTree(TextToImage):
 
     def make_fakes(self, batch: Batch) -> Drawn:
         batch = self.prepare(batch)
-        return self.generator(self.noise(len(batch["image"]), self.latent_dim), batch)
+        return self.generator(self.noise(len(batch["image"]), self.net_noise), batch)
 
     def losses_of_images(self, drawn: Drawn) -> Losses:
         return {"colour": lambda: colour_consistency(drawn.images)} if len(drawn.images) > 1 else {}

@@ -51,7 +51,7 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         text: called with (spec); each player has its own encoder.
         loss: L.
         training: how the players learn.
-        latent_dim: Z, 1 or more.
+        latent_dim: Z, 1 or more; to it comes the noise of `augmentation`, where there is one, as samples have it too.
         wrong_share: s, 0 or more, below 1; 0: no wrong pairs.
         penalty: of the discriminators (None: none).
         augment: of all that the discriminators see (None: nothing).
@@ -77,6 +77,7 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
             raise UserError(f"model.wrong_share is {wrong_share}: want 0 or more, below 1")
         super().__init__(spec, training)
         self.text_source, self.loss, self.latent_dim = text, loss, latent_dim
+        self.net_noise = latent_dim
         self.wrong_share, self.penalty, self.augment = wrong_share, penalty, augment or NoAugment()
 
     @property
@@ -102,6 +103,11 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         if not found.features:
             raise UserError(f"model.augmentation {type(found).__name__} gives no vector: want one that does")
         return found
+
+    def take_generator(self, generator: TextGenerator) -> None:
+        """Make this the generator; noise of samples is that of its network and of its conditions."""
+        self.generator = generator
+        self.latent_dim = self.net_noise + generator.noise
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
@@ -174,13 +180,13 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         return self.generate(z, rows)
 
     def generate(self, z: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.generate_from_code(z, self.generator.code(condition)[0])
+        return self.generate_from_code(z, self.generator.code(condition))
 
     def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
         return self.generator.condition.rows(None, n, generator)
 
     def text_code(self, texts: Sequence[str]) -> Tensor:
-        return self.generator.code({"text": list(texts)})[0]
+        return self.generator.code({"text": list(texts)})
 
     def generate_from_code(self, z: Tensor, code: Tensor) -> Tensor:
         return from_signed(self.generator.draw(z.to(code.device), code)[-1], self.spec.levels)

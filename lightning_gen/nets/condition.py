@@ -58,6 +58,8 @@ class Condition(nn.Module, ABC):
     channels: int = 0
     #: whether there is a loss in training
     adds_loss: bool = False
+    #: length of the standard normal noise that the vector has in training; 0: none
+    noise: int = 0
 
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__()
@@ -79,6 +81,14 @@ class Condition(nn.Module, ABC):
         """Add what only the CPU can compute, such as the numbers of words, so that `forward` works on the device
         alone."""
         return batch
+
+    def code(self, batch: Batch | None) -> Tensor | None:
+        """All that `vector_of` must know of a batch, float (B, K), deterministic; None where there is no vector."""
+        return self.vector(batch)
+
+    def vector_of(self, code: Tensor, noise: Tensor) -> Tensor:
+        """Codes (B, K) and standard normal noise (B, `noise`) -> vectors (B, features), distributed as in training."""
+        return code
 
     @final
     def vector(self, batch: Batch | None) -> Tensor | None:
@@ -223,7 +233,8 @@ class Source(Condition):
 @final
 class ConditioningAugmentation(Condition):
     """c = mu(e) + sigma(e) * noise of another condition's vector e, with KL(N(mu, sigma^2) || N(0, 1)) as a loss
-    (Zhang et al. 2017, Section 3.2). The neighbourhood of each condition is trained too. In eval mode c is mu.
+    (Zhang et al. 2017, Section 3.2). The neighbourhood of each condition is trained too. In eval mode c is mu, while
+    `vector_of` has the noise: batch norm behind c has learned its spread, and without it draws what it never drew.
 
     Args:
         spec: of the images.
@@ -240,6 +251,7 @@ class ConditioningAugmentation(Condition):
     ) -> None:
         super().__init__(spec)
         check_counts("condition", features=features)
+        self.noise = features
         if weight < 0:
             raise UserError(f"condition.weight is {weight}: want 0 or more")
         self.inner, self.features, self.weight = condition(spec), features, weight
@@ -250,11 +262,18 @@ class ConditioningAugmentation(Condition):
         self.moments = nn.Linear(self.inner.features, 2 * features)
 
     def forward(self, batch: Batch | None) -> Conditioning:
-        mean, log_sigma = self.moments(self.inner.vector(batch)).chunk(2, 1)  # (B, features) each
+        mean, log_sigma = self.code(batch).chunk(2, 1)  # (B, features) each
         if not self.training:
             return Conditioning(mean)
         kl = 0.5 * (mean.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum(1).mean()
         return Conditioning(mean + log_sigma.exp() * torch.randn_like(mean), loss=self.weight * kl)
+
+    def code(self, batch: Batch | None) -> Tensor:
+        return self.moments(self.inner.vector(batch))  # (B, 2 features)
+
+    def vector_of(self, code: Tensor, noise: Tensor) -> Tensor:
+        mean, log_sigma = code.chunk(2, 1)
+        return mean + log_sigma.exp() * noise
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
         return self.inner.draw(n, generator)

@@ -121,3 +121,14 @@ def test_what_cannot_be_is_one_line(tmp_path):
     (tmp_path / "x.ckpt").write_bytes(b"PK\x03\x04")
     with pytest.raises(UserError, match="cannot be read"):
         Sentences(SPEC, str(tmp_path / "x.ckpt")).learn([{"text": ["a"]}])
+
+
+def test_samples_of_an_augmentation_have_the_noise_of_training():
+    torch.manual_seed(0)
+    condition = ConditioningAugmentation(SPEC, HashedWords, features=8)
+    batch = {"text": TEXTS[:3]}
+    torch.manual_seed(1)
+    trained = condition(batch).vector
+    torch.manual_seed(1)
+    assert torch.equal(condition.vector_of(condition.code(batch), torch.randn(3, condition.noise)), trained)
+    assert torch.equal(condition.vector_of(condition.code(batch), torch.zeros(3, 8)), condition.eval()(batch).vector)

@@ -54,17 +54,18 @@ class TextGenerator(nn.Module, ABC):
     def condition(self) -> Condition:
         """The condition, or one of equal ones: it draws captions and prepares batches."""
 
+    @property
     @abstractmethod
-    def code(self, batch: Batch | None) -> tuple[Tensor, Tensor | None]:
-        """Texts of a batch -> codes (B, K), and the loss of the condition, or None."""
+    def noise(self) -> int:
+        """Length of the noise of all conditions together."""
+
+    @abstractmethod
+    def code(self, batch: Batch | None) -> Tensor:
+        """Texts of a batch -> codes (B, K), deterministic."""
 
     @abstractmethod
     def draw(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]:
-        """Noise (B, Z) and codes (B, K) -> signed images in the order of `shrinks`."""
-
-    def forward(self, z: Tensor, batch: Batch | None) -> Drawn:
-        code, loss = self.code(batch)
-        return Drawn(self.draw(z, code), loss)
+        """Noise (B, Z + `noise`) and codes (B, K) -> signed images in the order of `shrinks`, as in training."""
 
 
 class TextNet(nn.Module, ABC):
@@ -94,13 +95,21 @@ class TreeGenerator(TextGenerator):
     def condition(self) -> Condition:
         return self._condition
 
-    def code(self, batch: Batch | None) -> tuple[Tensor, Tensor | None]:
-        found = self._condition(batch)
-        assert isinstance(found.vector, Tensor)
-        return found.vector, found.loss
+    @property
+    def noise(self) -> int:
+        return self._condition.noise
+
+    def code(self, batch: Batch | None) -> Tensor:
+        return _code(self._condition, batch)
 
     def draw(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]:
-        return self.net(z, code)
+        z, of_code = z.split((z.shape[1] - self.noise, self.noise), 1)
+        return self.net(z, self._condition.vector_of(code, of_code))
+
+    def forward(self, z: Tensor, batch: Batch) -> Drawn:
+        """Noise (B, Z) and texts -> images, in training."""
+        found = self._condition(batch)
+        return Drawn(self.net(z, found.vector), found.loss)
 
 
 @final
@@ -125,14 +134,19 @@ class StackedGenerator(TextGenerator):
     def condition(self) -> Condition:
         return self.first_condition
 
-    def code(self, batch: Batch | None) -> tuple[Tensor, Tensor | None]:
-        codes = [self.first_condition.vector(batch), self.second_condition.vector(batch)]
-        return torch.cat([code for code in codes if code is not None], 1), None
+    @property
+    def noise(self) -> int:
+        return self.first_condition.noise + self.second_condition.noise
+
+    def code(self, batch: Batch | None) -> Tensor:
+        return torch.cat([_code(part, batch) for part in (self.first_condition, self.second_condition)], 1)
 
     def draw(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]:
         one, two = code.chunk(2, 1)
-        small = self.first(z, one)
-        return small, self.second(small, two)
+        first, second = self.first_condition.noise, self.second_condition.noise
+        z, of_one, of_two = z.split((z.shape[1] - first - second, first, second), 1)
+        small = self.first(z, self.first_condition.vector_of(one, of_one))
+        return small, self.second(small, self.second_condition.vector_of(two, of_two))
 
     def sketch(self, z: Tensor, batch: Batch) -> Drawn:
         """Draw with Stage I alone: one small image."""
@@ -143,7 +157,15 @@ class StackedGenerator(TextGenerator):
         """Draw with Stage II on a Stage I that does not learn, and is in eval mode: one large image."""
         for part in (self.first_condition, self.first):
             part.eval()
-        with torch.no_grad():
-            small = self.first(z, self.first_condition.vector(batch))
+        with torch.no_grad():  # a sketch as Stage I drew it in its own training: with the noise of its code
+            code = _code(self.first_condition, batch)
+            noise = torch.randn(len(z), self.first_condition.noise, device=z.device)
+            small = self.first(z, self.first_condition.vector_of(code, noise))
         found = self.second_condition(batch)
         return Drawn((self.second(small, found.vector),), found.loss)
+
+
+def _code(condition: Condition, batch: Batch | None) -> Tensor:
+    code = condition.code(batch)
+    assert code is not None
+    return code
