@@ -57,8 +57,12 @@ def extractors(path: Path, digest: str, device: str) -> dict[str, Callable[[Tens
 
     fidelity = FeatureExtractorInceptionV3("inception", ["2048"], str(path)).eval().to(device)
     metrics = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path), antialias=False).eval().to(device)
+    ours = {
+        f"lightning-gen{name}": Inception(ImageSpec(3, 32, 32), str(path), digest, dtype=dtype).to(device)
+        for name, dtype in (("", "float32"), (", tf32", "tf32"), (", bfloat16", "bfloat16"))
+    }
     cases = {
-        "lightning-gen": Inception(ImageSpec(3, 32, 32), str(path), digest).to(device),
+        **ours,
         "torch-fidelity": lambda x: fidelity(x)[0],
         "torchmetrics": lambda x: metrics(x).reshape(len(x), -1),
     }

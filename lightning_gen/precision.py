@@ -1,9 +1,13 @@
 """The precision of what is measured, whatever the networks compute in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32", "full_precision"]
+__all__ = ["at_least_float32", "full_precision", "products_of_float32"]
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -15,3 +19,18 @@ def at_least_float32(x: Tensor) -> Tensor:
 def full_precision(x: Tensor) -> torch.autocast:
     """Compute nothing inside in fewer bits than `x` has."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+@contextmanager
+def products_of_float32(*, rounded: bool) -> Iterator[None]:
+    """Inside, a GPU multiplies float32 numbers exactly, or rounds them to TF32, which has ten bits behind the point:
+    convolutions and matrix products alike, whatever torch's defaults are."""
+    places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = rounded
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value

@@ -12,6 +12,7 @@ from lightning_gen.metrics.frechet import FrechetDistance
 from lightning_gen.metrics.kernel import KernelDistance
 from lightning_gen.metrics.pretrained import Inception
 from lightning_gen.metrics.score import InceptionScore, inception_score
+from lightning_gen.precision import products_of_float32
 
 SPEC = ImageSpec(3, 32, 32)
 #: building and running the whole network
@@ -137,3 +138,13 @@ def test_a_resize_by_products_is_the_resize(resize, shape, weights):
     net = _extractor(weights, resize)
     x = torch.randint(256, (2, 3, *shape), generator=torch.Generator().manual_seed(0)).float() / 128 - 1
     assert torch.allclose(net.resized(x), net._interpolated(x), atol=2e-6)
+
+
+def test_precision_is_part_of_the_name_and_torch_keeps_its_own(weights):
+    assert Inception(SPEC, *weights, dtype="tf32").label.endswith("-tf1-tf32")
+    places = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [place.allow_tf32 for place in places]
+    for rounded in (True, False):
+        with products_of_float32(rounded=rounded):
+            assert [place.allow_tf32 for place in places] == [rounded] * 2
+        assert [place.allow_tf32 for place in places] == before
