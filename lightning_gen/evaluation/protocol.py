@@ -1,8 +1,7 @@
 """The one protocol that turns a trained model into numbers: in training and afterwards, in one process or many."""
 
-import sys
-from collections.abc import Callable
-from typing import Any, get_args
+from collections.abc import Callable, Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -16,22 +15,29 @@ from lightning_gen.contracts import (
     LikelihoodModule,
     RetrievalModule,
     Split,
+    StyleModule,
     SuperResolutionData,
     TextModule,
     TranslationModule,
 )
-from lightning_gen.distributed import rank_and_world
 from lightning_gen.errors import UserError, check_counts
-from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.evaluation.captions import caption_metrics, tower_metrics
 from lightning_gen.evaluation.chains import chain_count, chain_metrics, composed, makes_chains
-from lightning_gen.evaluation.collection import block_count, collect, read_block, sample_block, untouched
+from lightning_gen.evaluation.collection import block_count, collect, sample_block, untouched
 from lightning_gen.evaluation.cycles import cycle_metrics
 from lightning_gen.evaluation.enlarged import enlarged_metrics
-from lightning_gen.evaluation.features import compare, embedded_extractor
+from lightning_gen.evaluation.features import (
+    compare,
+    distance_identity,
+    embedded_extractor,
+    reference_of,
+    warn_of_few,
+)
+from lightning_gen.evaluation.groups import group_recall
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
 from lightning_gen.evaluation.pairs import block_of_outputs, pair_metrics
-from lightning_gen.evaluation.rows import Metrics, data_identity
+from lightning_gen.evaluation.path_length import path_length_metrics
+from lightning_gen.evaluation.rows import Metrics
 from lightning_gen.evaluation.segments import SegmenterFactory, fitted_segmenter, is_from_labels, segment_metrics
 from lightning_gen.evaluation.sentences import JudgeFactory, pictures_of_captions
 from lightning_gen.finite import finite_weights
@@ -65,6 +71,8 @@ class Evaluation:
         towers: run folder of two towers, by which R-precision is measured: not the one that the model's text encoder
             is from. None: not measured.
         lpips: file with the weights of torchvision's AlexNet: adds LPIPS of pairs. None: not measured.
+        path_length: paths of which the perceptual path length of a model with styles is measured, 0: not.
+        groups: attributes, of whose groups the recall is measured one by one.
     """
 
     def __init__(
@@ -79,13 +87,16 @@ class Evaluation:
         lpips: str | None = None,
         judge: JudgeFactory | None = None,
         towers: str | None = None,
+        path_length: int = 0,
+        groups: Sequence[str] = (),
     ) -> None:
         if split not in get_args(Split):
             raise UserError(f"evaluation.split is {split}: want train, val or test")
         if samples < 0 or samples == 1:
             raise UserError(f"evaluation.samples is {samples}: want 2 or more, or 0 for no distances")
         check_counts("evaluation", limit=100_000, weights=weights)
-        check_counts("evaluation", limit=10_000_000, samples=max(1, samples))
+        check_counts("evaluation", limit=10_000_000, samples=max(1, samples), path_length=max(1, path_length))
+        self.path_length, self.groups = path_length, list(groups)
         self.split, self.samples, self.seed, self.weights = split, samples, seed, weights
         self.extractor, self.distances = extractor, distances
         self.segmenter, self.lpips, self.judge, self.towers = segmenter, lpips, judge, towers
@@ -100,6 +111,8 @@ class Evaluation:
             raise UserError(f"evaluation.weights is {self.weights}: {name} has no likelihood, want 1")
         if isinstance(module, LikelihoodModule):
             bound_of(module, self.weights)
+        if self.path_length and not isinstance(module, StyleModule):
+            raise UserError(f"evaluation.path_length is {self.path_length}: {name} has no styles, want 0")
 
     @torch.no_grad()
     def measure(self, module: ImageModule, data: ImageData, step: Callable[[], None] = lambda: None) -> Metrics:
@@ -128,6 +141,8 @@ class Evaluation:
                 found |= self.distance(
                     lambda block: sample_block(module, block, self.seed), self.samples, data, module.device, step
                 )
+                if self.path_length:
+                    found |= self._path_length(module, data, step)
                 if makes_chains(module):
                     found |= chain_metrics(composed(module), data, self.split, self.samples, self.seed, step)
             return found
@@ -209,7 +224,7 @@ class Evaluation:
             kinds = (isinstance(module, TextModule), self.judge is not None, self.towers is not None)
             counts += [min(self.samples, size)] * max(1, sum(kinds))
         elif isinstance(module, GenerativeModule):
-            counts += [self.samples]
+            counts += [self.samples, self.path_length]
             counts += [chain_count(data, self.split, self.samples)] if makes_chains(module) else []
         return sum(block_count(count) for count in counts)
 
@@ -234,7 +249,7 @@ class Evaluation:
         if not distances:
             return {}
         extractor = distances[0].extractor
-        self._warn_of_few(images, data, extractor)
+        warn_of_few(images, data, self.split, extractor)
 
         def block(index: int) -> Tensor:
             image = draw(index)
@@ -242,11 +257,18 @@ class Evaluation:
             return extractor(image.to(device))
 
         features = collect(images, (extractor.dims,), torch.float32, block, step).cpu()
-        identity = self._identity(data, extractor) | {"samples": images, "seed": self.seed}
+        identity = distance_identity(data, self.split, extractor) | {"samples": images, "seed": self.seed}
         metrics: Metrics = {}
         for distance in distances:
-            metrics |= compare(distance, self._reference(distance, data, device), features, identity)
+            metrics |= compare(distance, reference_of(distance, data, self.split, device), features, identity)
+        if self.groups:
+            metrics |= group_recall(data, self.split, self.groups, extractor, features, identity, device)
         return metrics
+
+    def _path_length(self, module: GenerativeModule, data: ImageData, step: Callable[[], None]) -> Metrics:
+        extractor = self.extractor_of(data, module.device)
+        identity = distance_identity(data, self.split, extractor)
+        return path_length_metrics(module, extractor, self.path_length, self.seed, identity, self._similarity(), step)
 
     def extractor_of(self, data: ImageData, device: torch.device | str = "cpu") -> Extractor:
         """Give the features that the distances look at. A collective."""
@@ -268,32 +290,3 @@ class Evaluation:
         for distance in self._ready[1]:
             distance.extractor.to(device)
         return self._ready[1]
-
-    def _warn_of_few(self, images: int, data: ImageData, extractor: Extractor) -> None:
-        fewest = min(images, data.size(self.split))
-        if fewest <= extractor.dims and rank_and_world()[0] == 0:
-            few = f"lightning-gen: {fewest} images for {extractor.dims} features of {extractor.label}"
-            print(f"{few}: a Fréchet distance of so few is biased upward", file=sys.stderr)
-
-    def _identity(self, data: ImageData, extractor: Extractor) -> dict[str, Any]:
-        return {
-            **data_identity(data, self.split),
-            "extractor": extractor.kind,
-            "weights": extractor.hash,
-            "resize": extractor.resize,
-            "dtype": extractor.dtype,
-            "images": data.size(self.split),
-        }
-
-    def _reference(self, distance: SetDistance, data: ImageData, device: torch.device | str) -> dict[str, Tensor]:
-        """What `distance` keeps of the real images, from the cache where it is there."""
-        identity = self._identity(data, distance.extractor) | {"distance": type(distance).__name__, **distance.settings}
-        extractor = distance.extractor
-
-        def block(index: int) -> Tensor:
-            return extractor(read_block(data, self.split, index)["image"].to(device))
-
-        def make() -> dict[str, Tensor]:
-            return distance.reference(collect(data.size(self.split), (extractor.dims,), torch.float32, block).cpu())
-
-        return cached(cache_path("reference", identity), make)

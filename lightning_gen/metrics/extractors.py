@@ -44,6 +44,11 @@ class Extractor(nn.Module, ABC):
     def dims(self) -> int:
         """D."""
 
+    def of_signed(self, x: Tensor) -> Tensor:
+        """Signed images (B, C, H, W), not rounded to levels -> (B, D); raises `UserError` where the extractor reads
+        levels alone."""
+        raise UserError(f"evaluation.extractor is {type(self).__name__}, which reads whole levels: want another one")
+
     def logits(self, features: Tensor) -> Tensor:
         """Features (B, D) -> class scores (B, K); raises `UserError` where the extractor is no classifier."""
         raise UserError(f"evaluation.extractor is {type(self).__name__}, which does not classify: want one that does")
@@ -96,6 +101,9 @@ class Classifier(Extractor):
     def forward(self, image: Tensor) -> Tensor:
         return self.pooled(to_signed(image, self.spec.levels))
 
+    def of_signed(self, x: Tensor) -> Tensor:
+        return self.pooled(x)
+
     def logits(self, features: Tensor) -> Tensor:
         return self.head(features)
 
@@ -131,7 +139,10 @@ class PCA(Extractor):
         return self.components.shape[1]
 
     def forward(self, image: Tensor) -> Tensor:
-        return (to_signed(image, self.spec.levels).flatten(1) - self.mean) @ self.components
+        return self.of_signed(to_signed(image, self.spec.levels))
+
+    def of_signed(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) - self.mean) @ self.components
 
 
 def fit_classifier(image: Tensor, label: Tensor, spec: ImageSpec, epochs: int = 12) -> Classifier:

@@ -10,7 +10,7 @@ from lightning_gen.errors import check_counts
 from lightning_gen.metrics.distances import SetDistance, Value
 from lightning_gen.metrics.extractors import Extractor
 
-__all__ = ["FidelityDiversity", "fidelity_diversity", "radii"]
+__all__ = ["FidelityDiversity", "fidelity_diversity", "radii", "recalled"]
 
 _ROWS = 2048  # of a block of the matrix of distances
 
@@ -56,6 +56,17 @@ def fidelity_diversity(real: Tensor, real_radii: Tensor, generated: Tensor, k: i
         "density": float(balls.mean() / k),
         "coverage": float(covered.double().mean()),
     }
+
+
+def recalled(real: Tensor, generated: Tensor, k: int) -> Tensor:
+    """Say of each real image, float64 (N, D), whether it lies inside the ball of some generated one, (M, D): bool
+    (N,), whose mean is the recall."""
+    centre, reach = _centre(real), radii(generated, k)
+    real, generated = real - centre, generated - centre
+    found = torch.zeros(len(real), dtype=torch.bool, device=real.device)
+    for block, radius in zip(generated.split(_ROWS), reach.split(_ROWS), strict=True):
+        found |= (torch.cdist(block, real) < radius[:, None]).any(0)
+    return found
 
 
 @final

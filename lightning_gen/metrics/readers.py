@@ -78,6 +78,9 @@ class ReaderFeatures(Extractor):
     def forward(self, image: Tensor) -> Tensor:
         return self.reader.features(image)
 
+    def of_signed(self, x: Tensor) -> Tensor:
+        return self.reader.net.pooled(x)
+
 
 def fit_reader(
     image: Tensor, attributes: Tensor, spec: ImageSpec, epochs: int = 12, least: int = 240

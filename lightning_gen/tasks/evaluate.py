@@ -28,9 +28,13 @@ from lightning_gen.tasks.common.neighbours import write_neighbours
 
 __all__ = ["main"]
 
+#: arguments of the evaluation beside the common ones
+_MORE = ("path_length", "groups")
+
 
 def main(arguments: list[str]) -> None:
-    """``lightning-gen evaluate RUN [RUN ...] [--split test] [--samples N] [--weights K] [--json]``."""
+    """``lightning-gen evaluate RUN [RUN ...] [--split test] [--samples N] [--weights K] [--path-length N]
+    [--groups NAME ...] [--json]``."""
     parser = Arguments("evaluate", __doc__)
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folder")
     parser.checkpoint()
@@ -39,10 +43,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--samples", type=natural, help="images drawn for the distances (as in the run's config)")
     parser.add_argument("--weights", type=positive, help="k of the importance-weighted bound (as in the run's config)")
     parser.add_argument("--seed", type=any_seed, help="of every draw (as in the run's config)")
+    parser.add_argument("--path-length", type=natural, help="paths of the perceptual path length (as in the config)")
+    parser.add_argument("--groups", nargs="+", help="attributes, of whose groups recall is measured one by one")
     parser.add_argument("--json", action="store_true", help="print one JSON object per run")
     options = parser.parse_args(arguments)
 
-    changes = {name: getattr(options, name) for name in ("split", "samples", "weights", "seed")}
+    changes = {name: getattr(options, name) for name in ("split", "samples", "weights", "seed", *_MORE)}
     changes = {name: value for name, value in changes.items() if value is not None}
     for run in options.runs:  # refuse a wrong name before an hour of work, not after
         checkpoint_path(run, options.checkpoint)
