@@ -10,6 +10,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pad
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.nets.condition import Unconditional
+from lightning_gen.nets.gan import style_layers
 from lightning_gen.nets.gan.style_discriminator import (
     MappedProjection,
     StyleDiscriminator,
@@ -87,6 +88,23 @@ def test_modulated_convolution_is_the_grouped_form(side, up, demodulate):
     tensors = [x, w, conv.weight, conv.affine.weight]
     for a, b in zip(*(torch.autograd.grad(v.square().sum(), tensors) for v in (got, expected)), strict=True):
         _close(a, b, atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [3, 1])
+def test_a_filter_within_the_weights_is_the_filter_and_the_convolution(side, monkeypatch):
+    """What runs on a GPU: values and gradients, down and up."""
+    x, w = torch.randn(2, 4, 8, 6, requires_grad=True), torch.randn(2, 5)
+    layers = [EqualConv2d(4, 6, side, down=True, gain=1.5)]
+    up = ModulatedConv2d(4, 6, 5, 3, up=True)
+    layers += [lambda v: up(v, w)] if side == 3 else []
+    for layer in layers:
+        found = []
+        for within in (False, True):
+            monkeypatch.setattr(style_layers, "folds", lambda _, within=within: within)
+            y = layer(x)
+            found.append((y, *torch.autograd.grad(y.square().sum(), x)))
+        for a, b in zip(*found, strict=True):
+            _close(a, b, atol=1e-4)
 
 
 def test_a_layer_adds_one_map_of_noise_before_bias_and_activation():

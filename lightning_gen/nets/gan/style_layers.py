@@ -18,6 +18,8 @@ __all__ = [
     "ModulatedConv2d",
     "activate",
     "blur_filter",
+    "fold_matrix",
+    "folded",
     "leaky",
     "normalized",
     "shrink",
@@ -59,6 +61,34 @@ def blur_filter() -> Tensor:
     """Make the low-pass filter of all resampling, (4, 4), which sums to 1: outer product of [1, 3, 3, 1] / 8."""
     taps = torch.tensor(_TAPS) / sum(_TAPS)
     return torch.outer(taps, taps)
+
+
+def fold_matrix(side: int) -> Tensor:
+    """Make the map from a kernel (k, k) to its convolution with the filter, ((k + 3)^2, k^2)."""
+    kernels = torch.eye(side**2).view(-1, 1, side, side)
+    return conv2d(kernels, blur_filter().flip(0, 1)[None, None], padding=3).flatten(1).T.contiguous()
+
+
+def folded(weight: Tensor, matrix: Tensor) -> Tensor:
+    """Take the low-pass filter into the weights of a convolution, (O, I, k, k) -> (O, I, k + 3, k + 3): one convolution
+    of more arithmetic in place of two. On an H100 in 16 bits a filter of one group per channel takes 15 times as long
+    as the larger convolution that replaces both; on a CPU the arithmetic counts.
+
+    Args:
+        weight: of a convolution.
+        matrix: from `fold_matrix`.
+    """
+    with full_precision(weight):
+        rows = matrix @ weight.permute(0, 2, 3, 1).flatten(
+            1, 2
+        )  # (O, (k + 3)^2, I), channels last as convolutions like
+    side = math.isqrt(len(matrix))
+    return rows.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+
+
+def folds(x: Tensor) -> bool:
+    """Whether filters are taken into weights: everywhere but on a CPU."""
+    return x.device.type != "cpu"
 
 
 def shrink(x: Tensor, kernel: Tensor) -> Tensor:
@@ -103,6 +133,7 @@ class EqualConv2d(nn.Module):
     """
 
     kernel: Tensor
+    fold: Tensor
 
     def __init__(
         self, into: int, out: int, side: int, down: bool = False, bias: bool = True, gain: float = 1.0
@@ -112,12 +143,15 @@ class EqualConv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out)) if bias else None
         self.scale, self.gain, self.side, self.down = gain / math.sqrt(into * side**2), gain, side, down
         self.register_buffer("kernel", blur_filter(), persistent=False)
+        self.register_buffer("fold", fold_matrix(side), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.scale
         bias = None if self.bias is None else self.bias * self.gain
         if not self.down:
             return conv2d(x, weight, bias, padding=self.side // 2)
+        if folds(x):
+            return conv2d(x, folded(weight, self.fold), bias, stride=2, padding=1 + self.side // 2)
         if self.side == 1:  # filter and stride at once: nothing is computed that the stride would drop
             return conv2d(shrink(x, self.kernel), weight, bias)
         return conv2d(filtered(x, self.kernel, padding=2), weight, bias, stride=2)
@@ -140,6 +174,7 @@ class ModulatedConv2d(nn.Module):
     """
 
     kernel: Tensor
+    fold: Tensor
 
     def __init__(self, into: int, out: int, style: int, side: int, up: bool = False, demodulate: bool = True) -> None:
         super().__init__()
@@ -147,6 +182,7 @@ class ModulatedConv2d(nn.Module):
         self.affine = EqualLinear(style, into, bias=1.0)
         self.scale, self.side, self.up, self.demodulate = 1.0 / math.sqrt(into * side**2), side, up, demodulate
         self.register_buffer("kernel", blur_filter(), persistent=False)
+        self.register_buffer("fold", 4.0 * fold_matrix(side), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Images (B, I, H, W) and styles (B, S) -> (B, O, H, W), or twice the sides."""
@@ -165,6 +201,8 @@ class ModulatedConv2d(nn.Module):
             return x, (squared + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
 
     def _doubled(self, x: Tensor, weight: Tensor) -> Tensor:
+        if folds(x):
+            return conv_transpose2d(x, folded(weight.transpose(0, 1), self.fold), stride=2, padding=2)
         # The gain of the filter is in the weights.
         x = conv_transpose2d(x, 4.0 * weight.transpose(0, 1), stride=2)  # (B, O, 2H + 1, 2W + 1)
         return filtered(x, self.kernel, padding=1)

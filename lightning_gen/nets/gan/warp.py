@@ -4,7 +4,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, grid_sample
+from torch.nn.functional import conv1d, conv_transpose1d, grid_sample
 
 __all__ = ["Warp", "fold", "sample_at"]
 
@@ -89,6 +89,7 @@ class Warp(nn.Module):
         super().__init__()
         taps = torch.tensor(_SYM6, dtype=torch.float64)
         self.register_buffer("taps", taps / taps.sum(), persistent=False)
+        self.maps: dict[tuple[str, int, torch.device, torch.dtype], Tensor] = {}
 
     def forward(self, x: Tensor, inverse: Tensor) -> Tensor:
         """Warp signed images.
@@ -116,21 +117,34 @@ class Warp(nn.Module):
 
     def _enlarged(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> twice the image with its rim, (B, C, 2 (H + 2 rim), 2 (W + 2 rim))."""
-        height, width = (side + 2 * _RIM for side in x.shape[2:])
-        rim = _RIM + _MARGIN
-        rows, columns = (fold(torch.arange(-rim, side + rim, device=x.device), side) for side in x.shape[2:])
-        x = x[:, :, rows][:, :, :, columns]
-        channels, taps = x.shape[1], 2.0 * self.taps.to(x.dtype)
-        x = conv_transpose2d(x, taps.view(1, 1, -1, 1).expand(channels, -1, -1, -1), stride=(2, 1), groups=channels)
-        x = conv_transpose2d(x, taps.view(1, 1, 1, -1).expand(channels, -1, -1, -1), stride=(1, 2), groups=channels)
-        first = 2 * _MARGIN + 5
-        return x[:, :, first : first + 2 * height, first : first + 2 * width]
+        down, across = (self._map("enlarge", side, x) for side in x.shape[2:])
+        return down @ (x @ across.T)
 
     def _reduced(self, x: Tensor) -> Tensor:
         """(B, C, 2H + 4 margins, ...) -> (B, C, H, W)."""
-        x, channels, taps = x[:, :, 1:-1, 1:-1], x.shape[1], self.taps.to(x.dtype)
-        x = conv2d(x, taps.view(1, 1, -1, 1).expand(channels, -1, -1, -1), stride=(2, 1), groups=channels)
-        return conv2d(x, taps.view(1, 1, 1, -1).expand(channels, -1, -1, -1), stride=(1, 2), groups=channels)
+        down, across = (self._map("reduce", side, x) for side in x.shape[2:])
+        return down @ (x @ across.T)
+
+    def _map(self, name: str, side: int, like: Tensor) -> Tensor:
+        """The matrix of filtering and resampling along one axis of length `side`, made once: two products of matrices
+        are faster than filters with one group per channel, on every device."""
+        key = (name, side, like.device, like.dtype)
+        if key not in self.maps:
+            unit = torch.eye(side, dtype=torch.float64, device=self.taps.device)[:, None]  # (side, 1, side)
+            rows = self._enlarged_row(unit) if name == "enlarge" else conv1d(unit[..., 1:-1], self._tap, stride=2)
+            self.maps[key] = rows[:, 0].T.to(like).contiguous()
+        return self.maps[key]
+
+    def _enlarged_row(self, unit: Tensor) -> Tensor:
+        side, rim = unit.shape[2], _RIM + _MARGIN
+        place = fold(torch.arange(-rim, side + rim, device=unit.device), side)
+        found = conv_transpose1d(unit[..., place], 2.0 * self._tap, stride=2)
+        first = 2 * _MARGIN + 5
+        return found[..., first : first + 2 * (side + 2 * _RIM)]
+
+    @property
+    def _tap(self) -> Tensor:
+        return self.taps[None, None]
 
 
 def _within(place: Tensor, side: int) -> Tensor:
