@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch
 from lightning_gen.bijections.base import Bijection
-from lightning_gen.contracts import CompletionModule, LatentModule, LikelihoodModule, OptimizerFactory
+from lightning_gen.contracts import CompletionModule, LatentModule, LikelihoodModule, NoiseModule, OptimizerFactory
 from lightning_gen.distributions.dequantize import Dequantization, Uniform
 from lightning_gen.distributions.posteriors import gaussian_log_prob
 from lightning_gen.images import ImageSpec, from_unit, to_unit
@@ -22,7 +22,7 @@ __all__ = ["Flow"]
 
 
 @final
-class Flow(LikelihoodModule, LatentModule, CompletionModule):
+class Flow(LikelihoodModule, LatentModule, NoiseModule, CompletionModule):
     """x + u -> z ~ N(0, I): log P(x) >= E_u [log p(x + u) - log q(u|x)], p by the change of variables.
 
     Args:
@@ -46,7 +46,7 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(spec, optimizer, schedule)
-        self.condition = condition(spec)
+        self.condition, self.latent_dim = condition(spec), spec.dims
         check_vector_only(self.condition, type(self).__name__)
         self.dequantization = dequantization(spec)
         self.bijection = bijection(spec, self.condition.features)
@@ -80,6 +80,12 @@ class Flow(LikelihoodModule, LatentModule, CompletionModule):
 
     def decode(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         return from_unit(self.bijection.inverse(z, self.condition.vector(condition)), self.spec.levels)
+
+    def generate(self, z: Tensor, condition: Batch | None = None) -> Tensor:
+        return self.decode(z, condition)
+
+    def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
+        return self.condition.rows(None, n, generator)
 
     def complete(
         self, image: Tensor, known: Tensor, condition: Batch | None = None, generator: Generator | None = None

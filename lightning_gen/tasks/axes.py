@@ -9,7 +9,7 @@ from rich.table import Table
 from torch import Tensor
 
 from lightning_gen.batches import join
-from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.arguments import Arguments, natural, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import ImageData
 from lightning_gen.errors import UserError
@@ -30,10 +30,10 @@ _MEASURED_ONLY = ("ethnicity", "race", "pale_skin")
 @torch.no_grad()
 def main(arguments: list[str]) -> None:
     """``lightning-gen axes RUN [--attributes NAME ...] [--examples NAME SEEDS SEEDS] [--draws N] [--pictures N]
-    [--unnamed N] [--seed S]``."""
+    [--label L] [--unnamed N] [--seed S]``."""
     options = _parser().parse_args(arguments)
     module, data = load_run(options.run, options.checkpoint)
-    space, reader = CodeSpace(module), attribute_reader(data)
+    space, reader = CodeSpace(module, options.label), attribute_reader(data)
     controls = _controls(data, options.attributes)
     codes = space.draw(options.draws, options.seed)
     scores = torch.cat([reader.scores(space.images(part)) for part in codes.split(256)])
@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> None:
         "names": list(data.attribute_names),
         "controls": controls,
         "space": space.name,
+        "label": options.label,
         "explained": explained.tolist(),
         "unnamed": words,
         "data": {"name": data.name, "fingerprint": data.fingerprint, "images": data.size("train")},
@@ -67,6 +68,7 @@ def _parser() -> Arguments:
     parser = Arguments("axes", __doc__)
     parser.run()
     parser.add_argument("--attributes", nargs="+", help="what is steered (all but those of ethnicity)")
+    parser.add_argument("--label", type=natural, help="class of all images, of a model that is conditioned on classes")
     about = "a direction from pictures of some seeds to those of others: --examples glasses 3,8,11 1,2,4"
     parser.add_argument("--examples", nargs=3, action="append", metavar=("NAME", "WITHOUT", "WITH"), help=about)
     parser.add_argument("--draws", type=positive, default=4096, help="codes that axes are fitted to (4096)")
@@ -93,8 +95,7 @@ def _unnamed(
     """Directions of the first weights, of the codes' own variance, and between examples, and what to call them."""
     values, vectors = torch.linalg.eigh(axes.covariance.double())
     principal = vectors.T.flip(0)[:count].float() * values.flip(0)[:count].clamp(min=0).sqrt()[:, None].float()
-    first = discovered(space.entrance(codes.shape[1]), count)[0]
-    first = first * (first @ axes.covariance * first).sum(1).clamp(min=0).sqrt()[:, None]
+    first = _first_weights(space, axes, count)
     rows = [first, principal]
     words = [*(f"weights {i + 1}" for i in range(len(first))), *(f"variance {i + 1}" for i in range(len(principal)))]
     for name, without, having in examples:
@@ -102,6 +103,17 @@ def _unnamed(
         rows.append((ends[1] - ends[0])[None])
         words.append(name)
     return torch.cat(rows), words
+
+
+def _first_weights(space: CodeSpace, axes: Axes, count: int) -> Tensor:
+    """Directions that the first weights stretch most, (count, K), one standard deviation long; none where no layer
+    with weights sees the whole code, as in a flow."""
+    try:
+        weights = space.entrance(len(axes.mean))
+    except UserError:
+        return axes.mean.new_zeros(0, len(axes.mean))
+    first = discovered(weights, count)[0]
+    return first * (first @ axes.covariance * first).sum(1).clamp(min=0).sqrt()[:, None]
 
 
 def _seeds(text: str) -> list[int]:

@@ -24,18 +24,18 @@ _FEW = 4
 
 
 @st.cache_resource
-def _studio(run: str, checkpoint: str, written: float) -> Studio:
+def _studio(run: str, checkpoint: str, label: str, written: float) -> Studio:
     torch.set_num_threads(1)
-    return Studio(Path(run), checkpoint)
+    return Studio(Path(run), checkpoint, int(label) if label else None)
 
 
-def page(run: str, checkpoint: str) -> None:
+def page(run: str, checkpoint: str, label: str) -> None:
     """Everything."""
     st.set_page_config("lightning-gen faces", layout="wide")
     st.html(_STYLE)
     try:
         newest = max(path.stat().st_mtime for path in (Path(run) / "axes").glob("*.json"))
-        studio = _studio(run, checkpoint, newest)
+        studio = _studio(run, checkpoint, label, newest)
     except UserError as error:
         st.error(as_text(str(error)))
         return
@@ -208,5 +208,5 @@ def _about(studio: Studio) -> None:
 
 
 if __name__ == "__main__":
-    grant(sys.argv[3:])
-    page(sys.argv[1], sys.argv[2])
+    grant(sys.argv[4:])
+    page(*sys.argv[1:4])

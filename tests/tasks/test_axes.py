@@ -13,6 +13,7 @@ from lightning_gen.evaluation.readers import attribute_reader
 from lightning_gen.tasks.common.axes import Axes, axes_hash, edit, fit_axes, load_axes, locked_steps, ridge
 from lightning_gen.tasks.common.axis_facts import _grows, correlations
 from lightning_gen.tasks.common.code_space import CodeSpace
+from lightning_gen.tasks.common.own_picture import find_code
 
 
 class Bent:
@@ -111,7 +112,8 @@ def test_what_a_user_gets_wrong_is_one_line(axes_run, gan, cgan, capsys):
         ([str(axes_run), "--attributes", "smile"], "--attributes smile given: want some of"),
         ([str(axes_run), "--examples", "a", "x", "1"], "--examples has x: want seeds of pictures"),
         ([str(gan)], "data has no attributes"),
-        ([str(cgan)], "has a condition: want a model without, whose codes say everything"),
+        ([str(cgan)], "GAN is conditioned on label: want one on classes, with --label"),
+        ([str(axes_run), "--label", "1"], "--label 1 given: this StyleGAN2 is not conditioned on labels"),
     ):
         assert main(["axes", *words, "--draws", "64"]) == 2
         assert expected in capsys.readouterr().err
@@ -124,3 +126,19 @@ def test_leaks_of_a_run_whose_augmentation_is_given_a_probability(axes_run, gan,
     for run, value, words in ((axes_run, "2", "want 0 to 1"), (gan, "0.5", "have no probability that changes")):
         assert main(["leaks", str(run), *few, "--probability", value]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_spaces_of_a_flow_and_of_one_class_of_a_conditional_model(shapes, fit):
+    """Their codes are drawn, and give pictures of the one class; pictures of a flow have their code."""
+    space = CodeSpace(load_run(shapes, "last")[0], label=3)
+    codes = space.draw(2, 0)
+    with torch.no_grad():
+        assert torch.equal(space.images(codes), space.module.generate(codes, {"label": torch.tensor([3, 3])}))
+    assert space.entrance(codes.shape[1]).shape[1] == codes.shape[1]
+    words = ["-c", "configs/data/shapes16.yaml", "--data.init_args.images", "64", "--run.images", "32"]
+    flow = CodeSpace(load_run(fit("flow/realnvp", *words), "last")[0])
+    codes = flow.draw(2, 0, 0.7)
+    assert codes.shape == (2, 768)
+    image = flow.images(codes)
+    found = find_code(flow, image[0], lambda: None)
+    assert found.residual < 0.02

@@ -73,7 +73,7 @@ def test_what_a_user_gets_wrong_is_one_line(gan, axes_run, capsys):
 
 def _served(run):
     cache = str(run.parent / "cache")
-    return served(lambda port: page_command(PAGE, port, [str(run), "last"]), LIGHTNING_GEN_CACHE=cache)
+    return served(lambda port: page_command(PAGE, port, [str(run), "last", ""]), LIGHTNING_GEN_CACHE=cache)
 
 
 def _now(page, name):

@@ -144,8 +144,10 @@ def _damped(slope: Tensor, missing: Tensor) -> Tensor:
 
 
 def axes_hash(space: CodeSpace, reader: AttributeReader) -> str:
-    """16 hex digits of the weights of the generator and the reader: axes belong to both."""
-    return weights_hash(space.module.ema_network) + weights_hash(reader)
+    """16 hex digits of the weights of the generator and the reader, to which axes belong, and the label behind them
+    where there is one."""
+    own = weights_hash(space.module.ema_network) + weights_hash(reader)
+    return own if space.label is None else f"{own}-{space.label}"
 
 
 _PARTS = ("mean", "covariance", "weights", "scale", "unnamed")

@@ -3,35 +3,48 @@
 import torch
 from torch import Generator, Tensor
 
+from lightning_gen.batches import Batch
 from lightning_gen.contracts import GenerativeModule, ImageModule, NoiseModule, StochasticLatentModule, StyleModule
 from lightning_gen.errors import UserError
 from lightning_gen.tasks.common.require import require
-from lightning_gen.tasks.common.vectors import generate_function
+from lightning_gen.tasks.common.vectors import check_labels, generate_function
 from lightning_gen.tasks.directions import entrance
 
 __all__ = ["CodeSpace"]
 
 _BLOCK = 32
+#: numbers of a code: their covariance has as many squared
+_LARGEST = 4096
 
 
 class CodeSpace:
-    """Styles of a StyleGAN, codes of a VAE, noise of another GAN.
+    """Styles of a StyleGAN, codes of a VAE, noise of another GAN or of a flow.
 
     Args:
         module: in eval mode.
+        label: class of all images, of a model that is conditioned on classes.
 
     Raises:
-        UserError: its images come from no vector, or it has a condition.
+        UserError: its images come from no vector, or one of more than 4,096 numbers; it has a condition, and no label
+            is given, or a label and it has none.
     """
 
-    def __init__(self, module: ImageModule) -> None:
+    def __init__(self, module: ImageModule, label: int | None = None) -> None:
         self.module = require(module, GenerativeModule)
         self.generate = generate_function(self.module)
-        if module.condition_keys:
+        check_labels(self.module, [] if label is None else [label])
+        if module.condition_keys and (label is None or module.condition_keys != ("label",)):
+            keys = ", ".join(module.condition_keys)
+            raise UserError(f"{type(module).__name__} is conditioned on {keys}: want one on classes, with --label")
+        self.name, self.label = "w" if isinstance(module, StyleModule) else "z", label
+        if isinstance(module, NoiseModule) and module.latent_dim > _LARGEST:
             raise UserError(
-                f"{type(module).__name__} has a condition: want a model without, whose codes say everything"
+                f"{type(module).__name__} has codes of {module.latent_dim} numbers: want {_LARGEST} or fewer"
             )
-        self.name = "w" if isinstance(module, StyleModule) else "z"
+
+    def condition(self, n: int) -> Batch | None:
+        """n rows of the condition; None of a model without."""
+        return None if self.label is None else {"label": torch.full((n,), self.label)}
 
     @torch.no_grad()
     def draw(self, n: int, seed: int, truncation: float = 1.0) -> Tensor:
@@ -46,17 +59,18 @@ class CodeSpace:
         module = self.module
         if isinstance(module, StyleModule):
             z = torch.randn(n, module.latent_dim, generator=generator)
-            return module.truncate(module.styles(z), truncation)
+            return module.truncate(module.styles(z, self.condition(n)), truncation)
         if isinstance(module, StochasticLatentModule):
-            return truncation * module.draw_prior(n, generator=generator)
+            return truncation * module.draw_prior(n, self.condition(n), generator=generator)
         assert isinstance(module, NoiseModule)
         return truncation * torch.randn(n, module.latent_dim, generator=generator)
 
     @torch.no_grad()
     def images(self, codes: Tensor) -> Tensor:
         """(N, K) -> uint8 (N, C, H, W), the same each time."""
-        make = self.module.render if isinstance(self.module, StyleModule) else lambda z: self.generate(z, None)
-        return torch.cat([make(part) for part in codes.split(_BLOCK)])
+        if isinstance(self.module, StyleModule):
+            return torch.cat([self.module.render(part) for part in codes.split(_BLOCK)])
+        return torch.cat([self.generate(part, self.condition(len(part))) for part in codes.split(_BLOCK)])
 
     @torch.no_grad()
     def entrance(self, dims: int) -> Tensor:
@@ -64,4 +78,4 @@ class CodeSpace:
         Zhou 2021, Section 3)."""
         if isinstance(self.module, StyleModule):
             return self.module.style_weights
-        return entrance(self.module, self.generate, dims)
+        return entrance(self.module, self.generate, dims, self.condition(1))

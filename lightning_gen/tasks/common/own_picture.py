@@ -111,7 +111,12 @@ def fit_encoder(space: CodeSpace, draws: int = _DRAWS, steps: int = _STEPS) -> S
 def style_encoder(space: CodeSpace) -> StyleEncoder:
     """Give the encoder of a generator, trained once and cached by the generator's hash."""
     net = StyleEncoder(space.module.spec, space.draw(1, 0).shape[1])
-    identity = {"kind": "styles", "recipe": 1, "generator": weights_hash(space.module.ema_network)}
+    identity = {
+        "kind": "styles",
+        "recipe": 1,
+        "generator": weights_hash(space.module.ema_network),
+        "label": space.label,
+    }
     net.load_state_dict(cached(cache_path("encoders", identity), lambda: fit_encoder(space).state_dict()))
     return net.eval().requires_grad_(False)
 
@@ -135,7 +140,7 @@ def find_code(space: CodeSpace, image: Tensor, encoder: Callable[[], StyleEncode
     """
     module = space.module
     if isinstance(module, LatentModule):
-        code = module.encode(image[None])
+        code = module.encode(image[None], space.condition(1))
         distance = _distance(space, code, image)
         return Found(code[0], distance, distance)
     if not isinstance(module, StyleModule):

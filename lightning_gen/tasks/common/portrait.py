@@ -76,11 +76,12 @@ class Studio:
     Args:
         run: folder.
         checkpoint: which of it.
+        label: class of all images, of a model that is conditioned on classes.
     """
 
-    def __init__(self, run: Path, checkpoint: str) -> None:
+    def __init__(self, run: Path, checkpoint: str, label: int | None = None) -> None:
         module, self.data = load_run(run, checkpoint)
-        self.space, self.reader = CodeSpace(module), attribute_reader(self.data)
+        self.space, self.reader = CodeSpace(module, label), attribute_reader(self.data)
         self.folder = run / "axes"
         self.axes: Axes = load_axes(self.folder, axes_hash(self.space, self.reader))
 
