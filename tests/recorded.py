@@ -4,6 +4,7 @@ does them again on the same memory. Python does not run again, as in a graph."""
 from typing import ClassVar
 
 import pytest
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -31,11 +32,13 @@ class _Recording(TorchDispatchMode):
 
 class RecordedGraph:
     """Work that was recorded while it ran; the first replay, which follows at once, is that run. After each one what
-    the work made for itself is spoilt, as by other graphs that share the memory.
+    the work made for itself is spoilt, as by other graphs that share the memory, unless some of it is to be kept.
 
     Args:
         work: see `lightning_gen.graphs.Recorder`.
     """
+
+    spoils = True
 
     def __init__(self, work):
         with _Recording() as recording:
@@ -43,12 +46,13 @@ class RecordedGraph:
         self.operations, self.ran = recording.operations, True
 
     def replay(self):
-        for func, args, kwargs, made in () if self.ran else self.operations:
-            again = [v for v in tree_leaves(func(*args, **kwargs)) if isinstance(v, Tensor)]
-            for old, new in zip(made, again if made else (), strict=True):
-                old.copy_(new)
+        with torch.no_grad():
+            for func, args, kwargs, made in () if self.ran else self.operations:
+                again = [v for v in tree_leaves(func(*args, **kwargs)) if isinstance(v, Tensor)]
+                for old, new in zip(made, again if made else (), strict=True):
+                    old.copy_(new)
         self.ran = False
-        for _, _, _, made in self.operations:
+        for _, _, _, made in self.operations if self.spoils else ():
             for value in made:
                 value.fill_(float("nan") if value.is_floating_point() else 77)
 
@@ -69,3 +73,10 @@ def recorded(monkeypatch):
     monkeypatch.setattr(Recorder, "graphs", [])
     monkeypatch.setitem(Replays.recorders, "cpu", Recorder)
     return Recorder.graphs
+
+
+@pytest.fixture
+def recorded_steps(recorded, monkeypatch):
+    """The same for training steps, whose gradients and losses are kept."""
+    monkeypatch.setattr(RecordedGraph, "spoils", False)
+    return recorded

@@ -20,6 +20,7 @@ from lightning_gen.contracts.alternation import (
     weighted_sum,
 )
 from lightning_gen.contracts.module import ImageModule
+from lightning_gen.contracts.ramped_adam import RampedAdam
 from lightning_gen.distributed import average_gradients, average_tensors
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
@@ -145,12 +146,14 @@ class AdversarialModule(ImageModule):
         self.apply_schedule()
         self._apply_beta2()
         self.batches_seen += 1
+        self.settle()
         phase = self.phase
         moves: Moves = {"discriminator": min(1, phase.discriminator_steps), "generator": self._generator_moves(phase)}
         outcome = "eager"
         if self.step_runner:
-            key = (*moves.values(), *phase.weights.items(), self.step_constants())
-            outcome = self.step_runner(key, batch, lambda rows: self._play(rows, moves, phase))
+            key = (*moves.values(), *phase.weights.items(), self.accumulating, self.step_constants())
+            waiting = (self.batches_seen - 1) % self.training_plan.accumulate != 0
+            outcome = self.step_runner(key, batch, lambda rows: self._play(rows, moves, phase), waiting)
         if outcome == "eager":
             self._play(batch, moves, phase)
         elif outcome == "replayed":
@@ -171,6 +174,8 @@ class AdversarialModule(ImageModule):
 
     def _note_replay(self, moves: Moves) -> None:
         """Count the steps of a replayed graph, which knows nothing of Python."""
+        if self.accumulating:
+            return
         for player, steps in moves.items():
             self.steps_made[player] += steps
             for optimizer in self.optimizers_of(player):
@@ -241,10 +246,12 @@ class AdversarialModule(ImageModule):
 
     @final
     def configure_optimizers(self) -> list[Optimizer]:
-        return [
-            *_optimizers(self.generator, "generator", self.training_plan.generator_optimizer),
-            *_optimizers(self.discriminator, "discriminator", self.training_plan.discriminator_optimizer),
+        plan = self.training_plan
+        optimizers = [
+            *_optimizers(self.generator, "generator", plan.generator_optimizer),
+            *_optimizers(self.discriminator, "discriminator", plan.discriminator_optimizer),
         ]
+        return optimizers if plan.beta2 is None else [RampedAdam.like(optimizer) for optimizer in optimizers]
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # After the precision plugin has unscaled the gradients, so the threshold means the same at every precision.
@@ -253,15 +260,10 @@ class AdversarialModule(ImageModule):
             nn.utils.clip_grad_norm_(parameters, self.training_plan.clip)
 
     def _apply_beta2(self) -> None:
-        if self.training_plan.beta2 is None:
-            return
-        value = self.training_plan.beta2.value(self.images_seen)
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                if "betas" not in group:
-                    name = type(optimizer).__name__
-                    raise UserError(f"model.training.beta2 is a ramp, {name} has no beta2: want Adam")
-                group["betas"] = (group["betas"][0], value)
+        if self.training_plan.beta2 is not None:
+            for optimizer in self.trainer.optimizers:
+                assert isinstance(optimizer, RampedAdam)
+                optimizer.set_beta2(self.training_plan.beta2.value(self.images_seen))
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         # DDP's reducer waits for a gradient of every parameter of the module, but each of our backward passes

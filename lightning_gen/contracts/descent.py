@@ -47,36 +47,57 @@ class DescentModule(ImageModule):
         self.batches_seen += 1
         if self.averages_gradients:
             copy_from_first_process([b for b in self.buffers() if b.numel()])
-        if self.step_runner and self.step_runner(self.step_constants(), batch, self._descend) != "eager":
-            self.count(batch)
-            self._descended = True  # forward, backward and optimizer step are done
-            return self.latest_loss if self.averages_gradients else None  # several processes may not skip a step
-        self._descended = False
-        self._gradients_wait = True
-        loss = self._loss(batch)
+        self.settle()
+        first, last = self._place_in_accumulation(batch_idx)
+        outcome = "eager"
+        if self.step_runner:
+            key = (first, last, self.step_constants())
+            outcome = self.step_runner(key, batch, lambda rows: self._descend(rows, first, last), not first)
+        self._gradients_wait, self._descended = outcome == "eager" or not last, outcome != "eager"
+        loss = None if self._descended else self._loss(batch)
         self.count(batch)
+        if self._descended and self.averages_gradients:  # several processes may not skip a step
+            return self.latest_loss
         return loss
+
+    def _place_in_accumulation(self, batch_idx: int) -> tuple[bool, bool]:
+        """Say whether this batch is the first, and the last, of those whose gradients make one step."""
+        count = self.trainer.accumulate_grad_batches  # type: ignore[attr-defined]
+        if count == 1:
+            return True, True
+        return batch_idx % count == 0, not self.trainer.fit_loop._should_accumulate()
 
     def _loss(self, batch: Batch) -> Tensor:
         loss = self.batch_loss(batch)
         self.latest_loss = loss.detach()
         return loss
 
-    def _descend(self, batch: Batch) -> None:
-        """Make one whole optimizer step, as Lightning does around `training_step`; for a captured graph."""
-        loss = self._loss(batch)
+    def _descend(self, batch: Batch, first: bool, last: bool) -> None:
+        """Do what Lightning does around `training_step`, for a captured graph: add gradients to those that wait, unless
+        this batch is the `first`, and make the optimizer's step where it is the `last`."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)
+        if first:
+            optimizer.zero_grad()
+        loss, count = self._loss(batch), self.trainer.accumulate_grad_batches  # type: ignore[attr-defined]
         with torch.autocast(self.device.type, enabled=False):
-            loss.backward()
-            if self.averages_gradients:
-                average_gradients(self)
-            optimizer = self.optimizers(use_pl_optimizer=False)
-            assert isinstance(optimizer, Optimizer)
-            self.configure_gradient_clipping(
-                optimizer,
-                self.trainer.gradient_clip_val,  # type: ignore[attr-defined]
-                self.trainer.gradient_clip_algorithm,  # type: ignore[attr-defined]
-            )
-            optimizer.step()
+            (loss if count == 1 else loss / count).backward()
+            if last:
+                self._step(optimizer)
+
+    def _step(self, optimizer: Optimizer) -> None:
+        if self.averages_gradients:
+            average_gradients(self)
+        self.configure_gradient_clipping(
+            optimizer,
+            self.trainer.gradient_clip_val,  # type: ignore[attr-defined]
+            self.trainer.gradient_clip_algorithm,  # type: ignore[attr-defined]
+        )
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        if not self._descended:  # else the gradients of this batch are there already, and may wait
             optimizer.zero_grad()
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:

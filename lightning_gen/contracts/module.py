@@ -21,8 +21,9 @@ __all__ = ["ImageModule", "OptimizerFactory", "PictureLogger", "StepOutcome", "S
 # One value, not a group of arguments: the spec is linked from the data, and a checkpoint stores it as a plain dict.
 register_type(ImageSpec, serializer=ImageSpec.as_dict, deserializer=ImageSpec.from_dict)
 OptimizerFactory = Callable[[Iterable], Optimizer]
-#: called with (kind of step, batch, device part of the step); says whether it ran the device part, by capture or replay
-StepRunner = Callable[[Hashable, Batch, Callable[[Batch], None]], "StepOutcome"]
+#: called with (kind of step, batch, device part of the step, whether gradients of earlier batches wait); says whether
+#: it ran the device part, by capture or replay
+StepRunner = Callable[[Hashable, Batch, Callable[[Batch], None], bool], "StepOutcome"]
 StepOutcome = Literal["eager", "captured", "replayed"]
 
 
@@ -105,6 +106,10 @@ class ImageModule(LightningModule, ABC):
 
     def take_outputs(self, outputs: Any) -> None:
         """Restore what `step_outputs` returned, after a replay."""
+
+    def settle(self) -> None:
+        """Put the numbers of this step that change in training, such as the weight of a penalty, into tensors on the
+        device, where a captured step reads them."""
 
     def step_constants(self) -> Hashable:
         """Return the Python numbers that the device part of a step uses and that change in training, such as the weight

@@ -46,6 +46,9 @@ class Regularizer(ABC):
         """Scalar added to the discriminator's loss, None where there is none this time; `real` and `fake` are signed
         images (B, C, H, W) of one dtype, detached."""
 
+    def settle(self, count: StepCount, device: torch.device) -> None:  # noqa: B027
+        """Put the numbers of the next step that change in training into tensors on the device."""
+
     def constants(self, count: StepCount) -> Hashable:
         """Numbers of Python that `penalty` takes in and that change in training."""
         return ()
@@ -149,9 +152,13 @@ class _ZeroCentred(Penalty, ABC):
     def __init__(self, gamma: float | Ramp = 10.0) -> None:
         _check("gamma", gamma)
         self.gamma = gamma
+        self._weight: Tensor | None = None  # half of gamma on the device, where it is a ramp
 
-    def constants(self, count: StepCount) -> Hashable:
-        return value_at(self.gamma, count.images_seen)
+    def settle(self, count: StepCount, device: torch.device) -> None:
+        if isinstance(self.gamma, Ramp):
+            if self._weight is None or self._weight.device != device:
+                self._weight = torch.zeros((), device=device)
+            self._weight.fill_(0.5 * self.gamma.value(count.images_seen))
 
     @abstractmethod
     def images(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -159,7 +166,8 @@ class _ZeroCentred(Penalty, ABC):
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, count: StepCount) -> Tensor:
         squared = _squared_norm(critic, self.images(real, fake))  # (B,)
-        return 0.5 * value_at(self.gamma, count.images_seen) * squared.mean()
+        weight = 0.5 * value_at(self.gamma, count.images_seen) if self._weight is None else self._weight
+        return weight * squared.mean()
 
 
 @final
@@ -210,6 +218,9 @@ class Lazy(Regularizer):
             return None
         found = self.regularizer.penalty(critic, real, fake, count)
         return None if found is None else self.every * found
+
+    def settle(self, count: StepCount, device: torch.device) -> None:
+        self.regularizer.settle(count, device)
 
     def constants(self, count: StepCount) -> Hashable:
         return () if count.step % self.every else (True, self.regularizer.constants(count))

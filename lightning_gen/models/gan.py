@@ -121,6 +121,10 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
         if "real" in self.latest_logits:
             self.augment.observe(self.latest_logits["real"], self.images_seen)
 
+    def settle(self) -> None:
+        for regularizer in self.regularizers:
+            regularizer.settle(StepCount(self.steps_made["discriminator"], self.images_seen), self.device)
+
     def step_constants(self) -> Hashable:
         count = StepCount(self.steps_made["discriminator"], self.images_seen)
         return tuple(regularizer.constants(count) for regularizer in self.regularizers)

@@ -95,6 +95,10 @@ class MidiNet(AdversarialModule, GenerativeModule):
             "mean_bar": _half_square(fake.mean(0) - real.mean(0)),
         }
 
+    def settle(self) -> None:
+        for regularizer in self.regularizers:
+            regularizer.settle(StepCount(self.steps_made["discriminator"], self.images_seen), self.device)
+
     def step_constants(self) -> Hashable:
         count = StepCount(self.steps_made["discriminator"], self.images_seen)
         return tuple(regularizer.constants(count) for regularizer in self.regularizers)

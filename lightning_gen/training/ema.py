@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from lightning_gen.contracts import ImageModule
+from lightning_gen.graphs import can_capture
 from lightning_gen.schedules import HalfLife, Ramp, value_at
 from lightning_gen.training.observer import eval_mode
 from lightning_gen.training.sharding import gathered, local, scattered, whole
@@ -31,6 +32,9 @@ class EMA(Callback):
         #: averages and what they follow, of floats and of the rest
         self.floats: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
         self.others: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
+        #: weight of the newest weights, on the device, where steps are captured; whether the last step has averaged
+        self.weight: torch.Tensor | None = None
+        self.averaged = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Walking the network costs more than averaging a small one: once, when nothing moves its weights any more.
@@ -42,18 +46,48 @@ class EMA(Callback):
             average, live = self.floats if averaged else self.others
             average.append(local(self.average[key]))
             live.append(local(value))
+        self.weight = torch.zeros((), device=pl_module.device) if can_capture(pl_module.device) else None
 
-    @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, ImageModule)
-        torch._foreach_lerp_(*self.floats, 1 - self._decay(pl_module))
+        if self.averaged:
+            self.averaged = False
+        elif self.in_step(pl_module, pl_module.images_seen):
+            self.follow()
+        else:
+            self._average(1 - self._decay(pl_module, pl_module.images_seen))
+
+    def in_step(self, module: ImageModule, seen: int) -> bool:
+        """Say whether `follow` can be a part of this step, after which `seen` images have been seen, and prepare it."""
+        weight = 1 - self._decay(module, seen)
+        if self.weight is None or weight >= 0.5:  # there its form loses digits
+            return False
+        self.weight.fill_(weight)
+        return True
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Average, with the weight on the device."""
+        assert self.weight is not None
+        average, live = self.floats
+        change = torch._foreach_sub(live, average)
+        torch._foreach_mul_(change, self.weight)
+        torch._foreach_add_(average, change)
+        self._copy()
+
+    @torch.no_grad()
+    def _average(self, weight: float) -> None:
+        torch._foreach_lerp_(*self.floats, weight)
+        self._copy()
+
+    def _copy(self) -> None:
         for average, live in zip(*self.others, strict=True):  # counters of batch norm are copied, not averaged
             average.copy_(live)
 
-    def _decay(self, module: ImageModule) -> float:
+    def _decay(self, module: ImageModule, seen: int) -> float:
         # The average of very few steps should not remember the random start for long.
         # Batches, not optimizer steps, of which a GAN makes two: a decay means the same for every family.
-        batches, seen = module.batches_seen, module.images_seen
+        batches = module.batches_seen
         if isinstance(self.decay, HalfLife):
             return self.decay.decay(seen, seen / batches)
         return min(value_at(self.decay, seen), (1 + batches) / (10 + batches))
