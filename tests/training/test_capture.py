@@ -97,7 +97,7 @@ SMALL = [
 def test_a_replayed_run_is_an_eager_one(arguments, tmp_path, recorded_steps):
     """By a double of the graph, with accumulation, ramps of penalty and beta, and the average of the weights."""
     config, *more = arguments
-    words = ["fit", "-c", f"configs/{config}.yaml", "--run.root", str(tmp_path), "--run.images", "320", *CPU, *more]
+    words = ["fit", "-c", f"configs/{config}.yaml", "--run.root", str(tmp_path), "--run.images", "208", *CPU, *more]
     words += ["--run.health_every", "0", "--data.init_args.batch_size", "8"]
     if "vae" in config:
         words += ["--model.init_args.optimizer", RAMPED]
