@@ -85,7 +85,7 @@ SMALL = [
 ]
 
 
-@pytest.mark.parametrize(
+RUNS = pytest.mark.parametrize(
     "arguments",
     [
         ["vae/vae", "--trainer.accumulate_grad_batches", "3", "--trainer.gradient_clip_val", "0.5"],
@@ -94,24 +94,41 @@ SMALL = [
     ],
     ids=lambda words: words[0],
 )
-def test_a_replayed_run_is_an_eager_one(arguments, tmp_path, recorded_steps):
-    """By a double of the graph, with accumulation, ramps of penalty and beta, and the average of the weights."""
-    config, *more = arguments
-    words = ["fit", "-c", f"configs/{config}.yaml", "--run.root", str(tmp_path), "--run.images", "208", *CPU, *more]
-    words += ["--run.health_every", "0", "--data.init_args.batch_size", "8"]
+
+
+def _eager_and_captured(arguments, root, *more):
+    """The checkpoints of a run whose steps are eager, and of one whose steps are captured."""
+    config, *own = arguments
+    words = ["fit", "-c", f"configs/{config}.yaml", "--run.root", str(root), "--run.images", "208", *CPU, *own]
+    words += ["--run.health_every", "0", "--data.init_args.batch_size", "8", *more]
     if "vae" in config:
         words += ["--model.init_args.optimizer", RAMPED]
     assert main([*words, "--run.name", "eager", "--run.capture", "false"]) == 0
-    assert recorded_steps == []
-    assert main([*words, "--run.name", "replayed", "--run.capture", "true"]) == 0
+    assert main([*words, "--run.name", "captured", "--run.capture", "true"]) == 0
+    paths = [root / name / "checkpoints" / "last.ckpt" for name in ("eager", "captured")]
+    return [torch.load(path, weights_only=True, map_location="cpu") for path in paths]
+
+
+@RUNS
+def test_a_replayed_run_is_an_eager_one(arguments, tmp_path, recorded_steps):
+    """By a double of the graph, with accumulation, ramps of penalty and beta, and the average of the weights."""
+    one, other = _eager_and_captured(arguments, tmp_path)
     assert recorded_steps
-    one, other = (
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("eager", "replayed")
-    )
     for room in ("state_dict", "ema"):
         assert all(torch.equal(one[room][key], other[room][key]) for key in one[room])
     assert str(one["optimizer_states"]) == str(other["optimizer_states"])
     assert one["global_step"] == other["global_step"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@RUNS
+def test_a_captured_run_is_an_eager_one_on_a_gpu(arguments, tmp_path):
+    on_a_gpu = ["--trainer.accelerator", "gpu", "--trainer.deterministic", "warn"]
+    one, other = _eager_and_captured(arguments, tmp_path, *on_a_gpu)
+    assert one["global_step"] == other["global_step"]
+    for room in ("state_dict", "ema"):
+        for key, value in one[room].items():
+            assert torch.allclose(value, other[room][key], rtol=1e-3, atol=1e-4), f"{room} {key} differs"
 
 
 def test_capture_that_is_not_possible_is_one_line(tmp_path, capsys):
