@@ -22,6 +22,9 @@ class EvidenceLoss(ABC):
     def __call__(self, draw: Callable[[], tuple[Tensor, Tensor]], images_seen: int) -> Tensor:
         """-> (B,) nats to minimise."""
 
+    def settle(self, images_seen: int, device: torch.device) -> None:  # noqa: B027
+        """Put the numbers of the next step that change in training into tensors on the device."""
+
     def constants(self, images_seen: int) -> Hashable:
         """Numbers of Python that the loss takes in and that change in training."""
         return ()
@@ -51,13 +54,18 @@ class Beta(EvidenceLoss):
             raise UserError(f"loss.beta is {beta}: want 0 or more")
         _check_warmup(warmup)
         self.beta, self.warmup = beta, warmup
+        self._weight: Tensor | None = None  # of the KL divergence, on the device, where it rises
 
-    def constants(self, images_seen: int) -> Hashable:
-        return _ramp(images_seen, self.warmup)
+    def settle(self, images_seen: int, device: torch.device) -> None:
+        if self.warmup:
+            if self._weight is None or self._weight.device != device:
+                self._weight = torch.zeros((), device=device)
+            self._weight.fill_(self.beta * _ramp(images_seen, self.warmup))
 
     def __call__(self, draw: Callable[[], tuple[Tensor, Tensor]], images_seen: int) -> Tensor:
         log_likelihood, kl = draw()
-        return self.beta * _ramp(images_seen, self.warmup) * kl.sum(1) - log_likelihood
+        weight = self.beta * _ramp(images_seen, self.warmup) if self._weight is None else self._weight
+        return weight * kl.sum(1) - log_likelihood
 
 
 @final

@@ -56,6 +56,9 @@ class HierarchicalVAE(VariationalModule, ReconstructionModule):
     def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         return self.loss(partial(self.terms, image), self.images_seen)
 
+    def settle(self) -> None:
+        self.loss.settle(self.images_seen, self.device)
+
     def step_constants(self) -> Hashable:
         return self.loss.constants(self.images_seen)
 

@@ -80,6 +80,9 @@ class VAE(VariationalModule, StochasticLatentModule, BitsBackModule):
     def objective(self, image: Tensor, condition: Batch | None = None) -> Tensor:
         return self.loss(partial(self.terms, image, condition), self.images_seen)
 
+    def settle(self) -> None:
+        self.loss.settle(self.images_seen, self.device)
+
     def step_constants(self) -> Hashable:
         return self.loss.constants(self.images_seen)
 

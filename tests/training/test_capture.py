@@ -85,10 +85,12 @@ SMALL = [
 ]
 
 
+BETA = "lightning_gen.losses.evidence.Beta"
+WARMUP = ["--model.init_args.loss", BETA, "--model.init_args.loss.init_args.warmup", "300"]
 RUNS = pytest.mark.parametrize(
     "arguments",
     [
-        ["vae/vae", "--trainer.accumulate_grad_batches", "3", "--trainer.gradient_clip_val", "0.5"],
+        ["vae/vae", "--trainer.accumulate_grad_batches", "3", "--trainer.gradient_clip_val", "0.5", *WARMUP],
         ["gan/r3gan", "--run.ema", "0.9", *SMALL],
         ["gan/acgan", *(w for p in PLAYERS for w in (p, RAMPED)), "--model.init_args.training.accumulate", "3"],
     ],
