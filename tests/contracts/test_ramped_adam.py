@@ -6,6 +6,7 @@ from torch.optim import SGD, Adam, AdamW
 
 from lightning_gen.contracts.ramped_adam import RampedAdam
 from lightning_gen.errors import UserError
+from tests.training.capturable import HostTensors
 
 
 def _params():
@@ -51,3 +52,18 @@ def test_it_is_the_adam_of_torch_with_a_beta_that_moves():
 def test_others_are_refused_in_one_line(optimizer, words):
     with pytest.raises(UserError, match=words):
         RampedAdam.like(optimizer(_params()))
+
+
+def test_a_step_makes_nothing_on_the_host_and_reads_nothing_back():
+    """On the meta device, which holds no values: a step can be captured."""
+    params = [p.detach().to("meta").requires_grad_() for p in _params()]
+    optimizer = RampedAdam(params, betas=(0.5, 0.9))
+    optimizer.param_groups[0]["lr"] = torch.zeros((), device="meta")
+    found: list[str] = []
+    for step in range(2):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        with HostTensors(found if step else []):  # the first one makes the states
+            optimizer.set_beta2(0.95)
+            optimizer.step()
+    assert found == []
