@@ -51,7 +51,7 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         text: called with (spec); each player has its own encoder.
         loss: L.
         training: how the players learn.
-        latent_dim: Z, 1 or more; to it comes the noise of `augmentation`, where there is one, as samples have it too.
+        latent_dim: Z, 1 or more; to it comes the noise that samples of `augmentation` take.
         wrong_share: s, 0 or more, below 1; 0: no wrong pairs.
         penalty: of the discriminators (None: none).
         augment: of all that the discriminators see (None: nothing).

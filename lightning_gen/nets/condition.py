@@ -58,7 +58,7 @@ class Condition(nn.Module, ABC):
     channels: int = 0
     #: whether there is a loss in training
     adds_loss: bool = False
-    #: length of the standard normal noise that the vector has in training; 0: none
+    #: length of the standard normal noise that samples of the vector take; 0: none
     noise: int = 0
 
     def __init__(self, spec: ImageSpec) -> None:
@@ -87,7 +87,7 @@ class Condition(nn.Module, ABC):
         return self.vector(batch)
 
     def vector_of(self, code: Tensor, noise: Tensor) -> Tensor:
-        """Codes (B, K) and standard normal noise (B, `noise`) -> vectors (B, features), distributed as in training."""
+        """Codes (B, K) and standard normal noise (B, `noise`) -> vectors (B, features) for samples."""
         return code
 
     @final
@@ -233,27 +233,34 @@ class Source(Condition):
 @final
 class ConditioningAugmentation(Condition):
     """c = mu(e) + sigma(e) * noise of another condition's vector e, with KL(N(mu, sigma^2) || N(0, 1)) as a loss
-    (Zhang et al. 2017, Section 3.2). The neighbourhood of each condition is trained too. In eval mode c is mu, while
-    `vector_of` has the noise: batch norm behind c has learned its spread, and without it draws what it never drew.
+    (Zhang et al. 2017, Section 3.2). The neighbourhood of each condition is trained too. In eval mode c is mu.
 
     Args:
         spec: of the images.
         condition: called with (spec); gives a vector.
         features: length of c, 1 or more.
         weight: of the divergence, 0 or more.
+        spread: factor of the noise in samples, where the model draws it, 0 or more. 0: they take mu, and say most of
+            what the condition says. 1: as in training.
     """
 
     keys: tuple[str, ...]  # type: ignore[misc]
     adds_loss = True
 
     def __init__(
-        self, spec: ImageSpec, condition: Callable[[ImageSpec], Condition], features: int = 128, weight: float = 1.0
+        self,
+        spec: ImageSpec,
+        condition: Callable[[ImageSpec], Condition],
+        features: int = 128,
+        weight: float = 1.0,
+        spread: float = 0.0,
     ) -> None:
         super().__init__(spec)
         check_counts("condition", features=features)
-        self.noise = features
-        if weight < 0:
-            raise UserError(f"condition.weight is {weight}: want 0 or more")
+        for name, value in (("weight", weight), ("spread", spread)):
+            if value < 0:
+                raise UserError(f"condition.{name} is {value}: want 0 or more")
+        self.spread, self.noise = spread, features if spread else 0
         self.inner, self.features, self.weight = condition(spec), features, weight
         check_vector_only(self.inner, "ConditioningAugmentation")
         if not self.inner.features:
@@ -273,7 +280,7 @@ class ConditioningAugmentation(Condition):
 
     def vector_of(self, code: Tensor, noise: Tensor) -> Tensor:
         mean, log_sigma = code.chunk(2, 1)
-        return mean + log_sigma.exp() * noise
+        return mean + self.spread * log_sigma.exp() * noise if self.spread else mean
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
         return self.inner.draw(n, generator)

@@ -123,12 +123,14 @@ def test_what_cannot_be_is_one_line(tmp_path):
         Sentences(SPEC, str(tmp_path / "x.ckpt")).learn([{"text": ["a"]}])
 
 
-def test_samples_of_an_augmentation_have_the_noise_of_training():
-    torch.manual_seed(0)
-    condition = ConditioningAugmentation(SPEC, HashedWords, features=8)
+def test_samples_of_an_augmentation_take_its_mean_or_the_noise_of_training():
     batch = {"text": TEXTS[:3]}
-    torch.manual_seed(1)
-    trained = condition(batch).vector
-    torch.manual_seed(1)
-    assert torch.equal(condition.vector_of(condition.code(batch), torch.randn(3, condition.noise)), trained)
-    assert torch.equal(condition.vector_of(condition.code(batch), torch.zeros(3, 8)), condition.eval()(batch).vector)
+    for spread, width in ((0.0, 0), (1.0, 8)):
+        torch.manual_seed(0)
+        condition = ConditioningAugmentation(SPEC, HashedWords, features=8, spread=spread)
+        assert condition.noise == width
+        torch.manual_seed(1)
+        trained, mean = condition(batch).vector, condition.eval()(batch).vector
+        torch.manual_seed(1)
+        drawn = condition.vector_of(condition.code(batch), torch.randn(3, width))
+        assert torch.equal(drawn, trained if spread else mean)

@@ -65,7 +65,7 @@ class TextGenerator(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, z: Tensor, code: Tensor) -> tuple[Tensor, ...]:
-        """Noise (B, Z + `noise`) and codes (B, K) -> signed images in the order of `shrinks`, as in training."""
+        """Noise (B, Z + `noise`) and codes (B, K) -> signed images in the order of `shrinks`, as samples."""
 
 
 class TextNet(nn.Module, ABC):
@@ -157,7 +157,7 @@ class StackedGenerator(TextGenerator):
         """Draw with Stage II on a Stage I that does not learn, and is in eval mode: one large image."""
         for part in (self.first_condition, self.first):
             part.eval()
-        with torch.no_grad():  # a sketch as Stage I drew it in its own training: with the noise of its code
+        with torch.no_grad():  # a sketch as samples have it
             code = _code(self.first_condition, batch)
             noise = torch.randn(len(z), self.first_condition.noise, device=z.device)
             small = self.first(z, self.first_condition.vector_of(code, noise))
