@@ -33,6 +33,7 @@ class Graphs:
     _streams: ClassVar[dict[int, torch.cuda.Stream]] = {}
 
     def __init__(self) -> None:
+        torch.cuda.empty_cache()  # what earlier graphs have left: their memory serves no others
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, work: Work) -> Graph:
