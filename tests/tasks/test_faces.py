@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from lightning_gen.config.cli import main
 from lightning_gen.errors import UserError
 from lightning_gen.serving import page_command
+from lightning_gen.tasks.common import own_picture
 from lightning_gen.tasks.common.own_picture import cropped, find_code, fit_encoder
 from lightning_gen.tasks.common.portrait import PAGE, Portrait, Studio, as_gif, as_mp4, as_png, state_of
 from tests.pages import browser, served, wait
@@ -81,8 +83,13 @@ def _now(page, name):
     return tuple(float(v) for v in re.findall(r"-?\d+\.\d+", text))
 
 
-def test_in_a_browser_a_slider_moves_the_picture_and_a_lock_holds(axes_run):
+OWN = {"name": "x.png", "mimeType": "image/png", "buffer": as_png(np.full((40, 40, 3), 90, dtype=np.uint8))}
+
+
+def test_in_a_browser_a_slider_moves_the_picture_and_a_lock_holds(axes_run, monkeypatch):
     pytest.importorskip("streamlit", reason="no streamlit: pip install lightning-gen[app]")
+    monkeypatch.setattr(own_picture, "fit_encoder", partial(fit_encoder, draws=128, steps=30))
+    own_picture.style_encoder(Studio(axes_run, "last").space)  # into the cache: the page has it at once
     with browser() as play, _served(axes_run) as url:
         wait(url)
         page = play.new_page(viewport={"width": 1300, "height": 900})
@@ -107,4 +114,11 @@ def test_in_a_browser_a_slider_moves_the_picture_and_a_lock_holds(axes_run):
         page.wait_for_function("location.search.includes('wanted')")
         now, start = _now(page, held)
         assert abs(now - start) <= 0.1 * max(1.0, abs(start))
+        # A picture of one's own, which is shown first, takes the place of the seed's.
+        first = picture.nth(0).get_attribute("src")
+        page.get_by_text("Your own picture").click()
+        page.locator("input[type=file]").set_input_files(files=[OWN])
+        page.get_by_role("button", name="Find its code").click()
+        page.get_by_text("Distance of pixels, as a share of their range").wait_for()
+        page.wait_for_function(script, arg=first)
         assert all(address.startswith((url, "data:", "blob:")) for address in asked), asked
