@@ -58,7 +58,16 @@ def _run_in_python(self, trainer, module):
     module.step_runner = lambda key, batch, body, waiting: body(batch) or "captured"
 
 
-@pytest.mark.parametrize("config", ["vae/vae", "flow/glow", "gan/acgan", "gan/wgan_gp"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "vae/vae",
+        "flow/glow",
+        "gan/acgan",
+        "gan/wgan_gp",
+        pytest.param("text/one_stage", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_the_device_part_is_the_whole_step(config, tmp_path, monkeypatch):
     arguments = ["fit", "-c", f"configs/{config}.yaml", "--run.root", str(tmp_path), "--run.images", "320", *CPU]
     assert main([*arguments, "--run.name", "eager"]) == 0
