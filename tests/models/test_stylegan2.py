@@ -1,5 +1,8 @@
 """StyleGAN2: its penalties as steps of their own, Adam's correction, style mixing, truncation, and exact resumes."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.autograd.functional import jacobian
@@ -59,6 +62,19 @@ def test_resume_is_bit_equal_with_p_path_length_style_mean_and_both_adams(tmp_pa
     # 22 main steps of each; penalties after the steps 0, 3, ... and 0, 2, ...
     steps = [next(iter(o["state"].values()))["step"] for o in whole["optimizer_states"]]
     assert [int(step) for step in steps] == [22 + 11, 22 + 8]
+
+
+def test_two_processes_resume_bit_for_bit_within_a_window_of_adaptive_augmentation(tmp_path):
+    """p changes every 40 images of both processes together; the first part ends after 80."""
+    window = [f"{MODEL}.augment.init_args.every", "40"]
+    command = [sys.executable, "-m", "tests.models.style_processes", str(tmp_path), *SMALL, *window]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole, parts = (_checkpoint(tmp_path / name) for name in ("whole", "parts"))
+    for room in ("state_dict", "ema"):
+        assert all(torch.equal(whole[room][key], parts[room][key]) for key in whole[room])
+    assert str(whole["optimizer_states"]) == str(parts["optimizer_states"])
+    assert float(whole["state_dict"]["augment.probability"]) > 0
 
 
 def test_adam_is_corrected_for_the_steps_of_the_penalties(built):

@@ -251,7 +251,7 @@ class AdaptiveAugment(Augment):
         self.target, self.images, self.every = target, images, every
         self.register_buffer("probability", torch.tensor(0.0))
         self.register_buffer("mean_sign", torch.tensor(0.0))
-        # The sum of signs and the images since the last change, in this process: no buffer, which DDP would overwrite.
+        # The sum of signs and the images since the last change, of all processes: no buffers, which are averaged.
         self.signs, self.seen = torch.tensor(0.0), 0
 
     def forward(self, x: Tensor) -> Tensor:
@@ -259,14 +259,12 @@ class AdaptiveAugment(Augment):
 
     @torch.no_grad()
     def observe(self, real: Tensor, images_seen: int) -> None:
-        self.signs = self.signs.to(real.device) + real.detach().sign().sum()
-        self.seen += len(real)
-        world = rank_and_world()[1]
-        if self.seen * world < self.every:
+        self.signs = self.signs.to(real.device) + sum_over_processes(real.detach().sign().sum())
+        self.seen += len(real) * rank_and_world()[1]
+        if self.seen < self.every:
             return
-        signs = sum_over_processes(self.signs)
-        self.mean_sign.copy_(signs / (self.seen * world))
-        change = (self.mean_sign - self.target).sign() * (self.seen * world / self.images)
+        self.mean_sign.copy_(self.signs / self.seen)
+        change = (self.mean_sign - self.target).sign() * (self.seen / self.images)
         self.probability.add_(change).clamp_(0.0, 1.0)
         self.signs, self.seen = torch.zeros_like(self.signs), 0
 
