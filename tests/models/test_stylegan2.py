@@ -13,6 +13,7 @@ from lightning_gen.config.loading import load_module
 from lightning_gen.errors import UserError
 from lightning_gen.images import to_signed
 from lightning_gen.models.stylegan2 import path_lengths
+from lightning_gen.nets.gan import augment
 from lightning_gen.training.fit import build
 
 CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
@@ -64,6 +65,21 @@ def test_resume_is_bit_equal_with_p_path_length_style_mean_and_both_adams(tmp_pa
     assert [int(step) for step in steps] == [22 + 11, 22 + 8]
 
 
+def test_the_window_of_adaptive_augmentation_is_of_all_processes(monkeypatch):
+    """A checkpoint is the first process's: what it keeps of an unfinished window must be true of all of them."""
+    monkeypatch.setattr(augment, "rank_and_world", lambda: (0, 2))
+    monkeypatch.setattr(
+        augment, "sum_over_processes", lambda signs: signs - 4.0
+    )  # of another, whose logits are negative
+    net = augment.AdaptiveAugment([], every=16)
+    net.observe(torch.tensor([1.0, 2.0, -1.0, 3.0]), 0)
+    assert net.get_extra_state().tolist() == [-2.0, 8.0]
+    net.observe(torch.ones(4), 8)
+    assert float(net.mean_sign) == -2.0 / 16
+    assert net.get_extra_state().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.exhaustive
 def test_two_processes_resume_bit_for_bit_within_a_window_of_adaptive_augmentation(tmp_path):
     """p changes every 40 images of both processes together; the first part ends after 80."""
     window = [f"{MODEL}.augment.init_args.every", "40"]
