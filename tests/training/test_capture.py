@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lightning_gen.config.cli import main
+from lightning_gen.training.capture import make_capturable
 from lightning_gen.training.fit import build
 from tests.recorded import recorded, recorded_steps
 from tests.training.capturable import host_work, step
@@ -175,3 +176,28 @@ def test_captured_and_eager_steps_are_equal_on_a_gpu(config, tmp_path, capsys):
     for key, value in states[1].items():
         assert torch.equal(value, states[2][key]), f"{key} differs between two captured runs"
         assert torch.allclose(value, states[0][key], rtol=1e-3, atol=1e-4), f"{key} differs from the eager run"
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_a_step_on_a_device_is_that_of_the_plain_optimizer(kind):
+    """Fused, as training on a GPU has it, which also keeps its numbers there; a CPU has the same kernel."""
+    torch.manual_seed(0)
+    start, gradients = torch.randn(5, 3), torch.randn(4, 5, 3)
+    ends = []
+    for on_device in (False, True):
+        weight = torch.nn.Parameter(start.clone())
+        optimizer = kind([weight], lr=1e-2)
+        if on_device:
+            make_capturable(optimizer, weight.device)
+            (group,) = optimizer.param_groups
+            assert group["fused"]
+            assert group["capturable"]
+            group |= {"capturable": False, "lr": 1e-2}  # they are for GPUs alone
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            optimizer.step()
+        ends.append(weight.detach())
+    assert torch.allclose(*ends, rtol=1e-6, atol=1e-7)
+    optimizer = kind([torch.nn.Parameter(start)], foreach=True)
+    make_capturable(optimizer, start.device)
+    assert not optimizer.param_groups[0]["fused"]

@@ -43,7 +43,8 @@ class WeightNormConv2d(nn.Module):
         return conv2d(x, self._weight(), self.bias, self.stride)
 
     def _weight(self) -> Tensor:
-        return self.direction * (self.length / self.direction.flatten(1).norm(dim=1))[:, None, None, None]
+        # The function behind torch's own weight norm: one kernel there, one back, for eleven by its formula.
+        return torch._weight_norm(self.direction, self.length[:, None, None, None], 0)
 
     @torch.no_grad()
     def _settle(self, x: Tensor) -> None:
