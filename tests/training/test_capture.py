@@ -1,12 +1,13 @@
 """Captured steps: every YAML can be captured or says why not; the device part of a step is the whole step."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lightning_gen.config.cli import main
-from lightning_gen.training.capture import make_capturable
+from lightning_gen.training.capture import CapturedSteps, make_capturable
 from lightning_gen.training.fit import build
 from tests.recorded import recorded, recorded_steps
 from tests.training.capturable import host_work, step
@@ -201,3 +202,14 @@ def test_a_step_on_a_device_is_that_of_the_plain_optimizer(kind):
     optimizer = kind([torch.nn.Parameter(start)], foreach=True)
     make_capturable(optimizer, start.device)
     assert not optimizer.param_groups[0]["fused"]
+
+
+def test_a_checkpoint_has_the_options_of_the_user_not_those_of_the_device():
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))], lr=0.25)
+    make_capturable(optimizer, torch.device("cpu"))
+    checkpoint = {"optimizer_states": [optimizer.state_dict()]}
+    CapturedSteps().on_save_checkpoint(SimpleNamespace(optimizers=[optimizer]), None, checkpoint)
+    (group,) = checkpoint["optimizer_states"][0]["param_groups"]
+    assert (group["lr"], group["capturable"], group["fused"]) == (0.25, False, None)
+    assert isinstance(group["lr"], float)
+    assert optimizer.param_groups[0]["fused"]
