@@ -5,7 +5,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from lightning_gen.errors import UserError
 __all__ = [
     "append_json_line",
     "atomic_write",
+    "check_folder",
     "check_target",
     "data_uri",
     "sync",
@@ -44,7 +45,27 @@ def check_target(argument: str, path: str | Path, *endings: str) -> None:
         raise UserError(f"{argument} {path} given: want a name that ends in {' or '.join(endings)}")
     if path.is_dir():
         raise UserError(f"{argument} {path} is a folder: want a file")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
+    _check_above(argument, path, path.absolute().parents)
+
+
+def check_folder(argument: str, path: str | Path) -> None:
+    """Refuse a folder that could not be made or written into, before anything is computed for it.
+
+    Args:
+        argument: that named it, for the message.
+        path: of the folder.
+
+    Raises:
+        UserError: it is a file, or lies where no folder can be.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{argument} {path} is a file: want a folder")
+    _check_above(argument, path, (path.absolute(), *path.absolute().parents))
+
+
+def _check_above(argument: str, path: Path, folders: Iterable[Path]) -> None:
+    above = next(folder for folder in folders if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"{argument} {path} given: {above} is no folder that can be written to, want another place")
 

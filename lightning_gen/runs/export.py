@@ -20,7 +20,7 @@ from lightning_gen.config.arguments import Arguments
 from lightning_gen.config.loading import checkpoint_path, export_header, load_module
 from lightning_gen.contracts import GenerativeModule, ImageModule, TranslationModule
 from lightning_gen.errors import UserError
-from lightning_gen.files import atomic_write, write_png, write_text
+from lightning_gen.files import atomic_write, check_folder, write_png, write_text
 from lightning_gen.images import grid
 from lightning_gen.reading import parse_yaml, read_text
 from lightning_gen.runs.onnx import check_onnx, write_onnx
@@ -61,6 +61,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if options.out.exists():
         raise UserError(f"--out {options.out} exists already: want a new folder")
+    check_folder("--out", options.out)
     path = checkpoint_path(options.run, options.checkpoint)
     if path.suffix != ".ckpt":
         raise UserError(f"run {options.run} is an exported model: want a run folder, or a copy of it")

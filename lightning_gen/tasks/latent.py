@@ -12,7 +12,7 @@ from lightning_gen.config.arguments import Arguments, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import ImageData, LatentModule
 from lightning_gen.errors import UserError
-from lightning_gen.files import write_figure, write_png
+from lightning_gen.files import check_folder, write_figure, write_png
 from lightning_gen.images import grid
 from lightning_gen.tasks.common.codes import Codes, codes_of
 from lightning_gen.tasks.common.require import require
@@ -31,12 +31,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--images", type=positive, default=5000, help="at most so many on the map (5000)")
     parser.add_argument("--out", type=Path, help="folder to write into (RUN/latent)")
     options = parser.parse_args(arguments)
+    out = options.out or options.run / "latent"
+    check_folder("--out", out)
 
     module, data = load_run(options.run, options.checkpoint)
     model, levels = require(module, LatentModule), data.spec.levels
     if module.condition_keys:
         raise UserError(f"{type(module).__name__} has a condition: want a model without, one plane holds all images")
-    out = options.out or options.run / "latent"
     codes = codes_of(model, data, "test", options.images)
     centre, axes, lengths = plane(codes.z)
     _map(out / "map.png", codes, (codes.z - centre) @ axes.T, data)

@@ -11,6 +11,7 @@ from pathlib import Path
 from lightning_gen.config.arguments import Arguments, natural
 from lightning_gen.config.loading import load_data
 from lightning_gen.data.shards import write_shards
+from lightning_gen.files import check_folder
 
 __all__ = ["main"]
 
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--images", type=natural, default=1000, help="in each shard (1,000)")
     parser.trust()
     options = parser.parse_args(arguments)
+    check_folder("--out", options.out)
     index = write_shards(load_data(options.config), options.out, options.images, print)
     count = sum(shard.images for shards in index.splits.values() for shard in shards)
     print(f"{options.out}: {count:,} images, fingerprint {index.fingerprint}")

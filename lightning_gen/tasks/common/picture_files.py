@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lightning_gen.data.sources import WANTED, Folder, Source, tree
 from lightning_gen.errors import UserError
+from lightning_gen.files import check_folder
 
 __all__ = ["Job", "plan"]
 
@@ -40,8 +41,7 @@ def plan(pictures: Path, out: Path, outputs: int = 1) -> list[Job]:
             already; two pictures would become one file; or the name of one leads out of `out`.
     """
     source = _found(pictures)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: want a folder")
+    check_folder("--out", out)
     inside = pictures if pictures.is_dir() else None
     if inside and out.resolve().is_relative_to(inside.resolve()):
         raise UserError(f"--out {out} lies in the folder of the pictures, {inside}: want another folder")
