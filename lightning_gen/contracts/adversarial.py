@@ -64,6 +64,7 @@ class AdversarialModule(ImageModule):
         self.steps_made: dict[PlayerName, int] = {"generator": 0, "discriminator": 0}
         #: each loss of the latest batch, scalars without a gradient: ``loss_d``, ``loss_g``, and their named parts
         self.latest_losses: dict[str, Tensor] = {}
+        self._made: dict[str, Tensor] = {}
         #: logits of the latest batch by name, of any shape: ``real``, ``fake``; higher for real images
         self.latest_logits: dict[str, Tensor] = {}
         self._shared_fakes: Any = None
@@ -107,10 +108,14 @@ class AdversarialModule(ImageModule):
         return self.make_fakes(batch) if self._shared_fakes is None else self._shared_fakes
 
     def step_outputs(self) -> Any:
-        return dict(self.latest_losses), dict(self.latest_logits)
+        return dict(self._made), dict(self.latest_logits)
 
     def take_outputs(self, outputs: Any) -> None:
-        self.latest_losses, self.latest_logits = (dict(part) for part in outputs)
+        losses, logits = outputs
+        # Copies: a loss that few steps have, such as a lazy penalty, is shown until the next one, and by then steps of
+        # another kind have used its memory.
+        self.latest_losses |= {name: value.clone() for name, value in losses.items()}
+        self.latest_logits = dict(logits)
 
     @property
     def phase(self) -> Phase:
@@ -164,6 +169,7 @@ class AdversarialModule(ImageModule):
 
     def _play(self, batch: Batch, moves: Moves, phase: Phase) -> None:
         """Run all steps of a batch: the part of a training step that runs on the device."""
+        before, self.latest_losses = self.latest_losses, {}
         self._shared_fakes = self.make_fakes(batch) if moves["generator"] and self.training_plan.share_fakes else None
         for player in self.order:
             for step in range(moves[player]):
@@ -171,6 +177,8 @@ class AdversarialModule(ImageModule):
                     self._shared_fakes = None
                 self._learn(player, batch, phase)
         self._shared_fakes = None
+        self._made = self.latest_losses
+        self.latest_losses = before | self._made
 
     def _note_replay(self, moves: Moves) -> None:
         """Count the steps of a replayed graph, which knows nothing of Python."""

@@ -65,6 +65,22 @@ def test_resume_is_bit_equal_with_p_path_length_style_mean_and_both_adams(tmp_pa
     assert [int(step) for step in steps] == [22 + 11, 22 + 8]
 
 
+def test_a_lazy_penalty_is_shown_until_the_next_one_also_by_replayed_steps(built):
+    """A replay fills the losses of its own kind of step, and leaves those that it does not compute."""
+    module, batch = built
+    module._learn = lambda player, batch, phase: module.latest_losses.update({f"loss_{player[0]}": torch.ones(())})
+    module.latest_losses["d/r1"] = torch.tensor(5.0)
+    module._play(batch, {"discriminator": 1, "generator": 1}, module.phase)
+    outputs = module.step_outputs()
+    assert sorted(outputs[0]) == ["loss_d", "loss_g"]
+    assert float(module.latest_losses["d/r1"]) == 5.0
+    module.latest_losses["d/r1"] = torch.tensor(7.0)
+    outputs[0]["loss_d"].fill_(3.0)
+    module.take_outputs(outputs)
+    outputs[0]["loss_d"].fill_(4.0)  # another kind of step uses the memory
+    assert {name: float(value) for name, value in module.latest_losses.items()} == {"d/r1": 7, "loss_d": 3, "loss_g": 1}
+
+
 def test_the_window_of_adaptive_augmentation_is_of_all_processes(monkeypatch):
     """A checkpoint is the first process's: what it keeps of an unfinished window must be true of all of them."""
     monkeypatch.setattr(augment, "rank_and_world", lambda: (0, 2))
