@@ -85,3 +85,5 @@ def test_what_cannot_be_drawn_is_one_line():
         TreeNet(ImageSpec(3, 16, 16), 5, 6, branches=4)
     with pytest.raises(UserError, match="shrink is 3: want 2, 4"):
         StageTwo(ImageSpec(3, 12, 12), 6, 3)
+    with pytest.raises(UserError, match="kernel is 2: want an odd"):
+        JoinedHead(8, 6, (4, 4), kernel=2)

@@ -10,7 +10,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from lightning_gen.errors import check_counts
+from lightning_gen.errors import UserError, check_counts
 from lightning_gen.nets.gan.text.blocks import Joined
 from lightning_gen.nets.layers.last import LastConv2d, LastLinear
 
@@ -66,6 +66,9 @@ class JoinedHead(MatchingHead):
         width: channels behind the first convolution (None: C).
         kernel: of the first convolution, odd.
         norm: behind it, called with its channels, such as `torch.nn.BatchNorm2d` (None: none).
+
+    Raises:
+        UserError: the kernel is even.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class JoinedHead(MatchingHead):
         super().__init__()
         width = channels if width is None else width
         check_counts("head", text_width=text_width, width=width, kernel=kernel)
+        if kernel % 2 == 0:
+            raise UserError(f"head.kernel is {kernel}: want an odd number")
         self.narrow = nn.Sequential(nn.Linear(features, text_width), nn.LeakyReLU(0.2))
         join = nn.Conv2d(channels + text_width, width, kernel, padding=kernel // 2, bias=norm is None)
         self.join = Joined(nn.Sequential(join, *([norm(width)] if norm else []), nn.LeakyReLU(0.2)))
