@@ -284,6 +284,8 @@ class Evaluation:
         """The distances with their extractor, made once per data set."""
         if self._ready is None or self._ready[0] != data.fingerprint:
             classes = [FrechetDistance, KernelDistance, FidelityDiversity] if self.distances is None else self.distances
+            if not classes:  # an extractor that nobody asks may take minutes to learn
+                return []
             with untouched(torch.device(device)):  # a new network draws its first weights
                 extractor = self.extractor(data.spec) if self.extractor else embedded_extractor(data)
             self._ready = data.fingerprint, [make(extractor.eval()) for make in classes]

@@ -103,6 +103,15 @@ def test_a_cached_reference_changes_nothing_and_a_torn_set_of_samples_is_exact(t
     assert all(row["identity"]["samples"] == 100 for name, row in first.items() if "classifier" in name)
 
 
+def test_without_distances_no_extractor_is_made():
+    def refuse(spec):
+        raise AssertionError("nobody asks for features")
+
+    data = Digits()
+    found = Evaluation(samples=100, distances=[], extractor=refuse).measure(Uniform(data.spec), data)
+    assert set(found) == {"bits_per_dim"}
+
+
 def test_nothing_is_drawn_from_the_global_generator(tmp_path, monkeypatch):
     """Neither by an extractor that is built or learned, nor by a model that draws without the generator it is given."""
     monkeypatch.setenv("LIGHTNING_GEN_CACHE", str(tmp_path))
