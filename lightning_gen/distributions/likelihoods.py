@@ -79,25 +79,25 @@ class _Binned(Likelihood):
         self.floor, self.middle = floor, (spec.levels - 1) / 2
 
     @abstractmethod
-    def _log_mass(self, lower: Tensor, upper: Tensor) -> Tensor:
-        """log(F(upper) - F(lower)) of the standard distribution."""
+    def _log_masses(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log(F(upper) - F(lower)), log F(upper) and log(1 - F(lower)) of the standard distribution."""
 
-    @abstractmethod
-    def _log_below(self, x: Tensor) -> Tensor:
-        """log F(x) of the standard distribution, which is symmetric: log(1 - F(x)) is `_log_below(-x)`."""
+    def _edges(self, level: Tensor, location: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
+        inverse = torch.exp(-log_scale.clamp(min=self.floor)) / self.middle
+        distance = level - self.middle * (1.0 + location)
+        return (distance - 0.5) * inverse, (distance + 0.5) * inverse
 
     def _log_bins(self, level: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
         """log-probability of `level` (0..levels-1, any float) by broadcasting; location and log-scale signed."""
-        inverse = torch.exp(-log_scale.clamp(min=self.floor)) / self.middle
-        distance = level - self.middle * (1.0 + location)
-        lower, upper = (distance - 0.5) * inverse, (distance + 0.5) * inverse
-        inner = self._log_mass(lower, upper)
-        first, last = self._log_below(upper), self._log_below(-lower)
+        inner, first, last = self._log_masses(*self._edges(level, location, log_scale))
         return torch.where(level == 0, first, torch.where(level == self.spec.levels - 1, last, inner))
 
-    def _every_level(self, like: Tensor) -> Tensor:
-        """(levels, 1, 1, 1) float64, to broadcast against (B, 1, K, H, W)."""
-        return torch.arange(self.spec.levels, dtype=torch.float64, device=like.device).view(-1, 1, 1, 1)
+    def _log_every_bin(self, location: Tensor, log_scale: Tensor) -> Tensor:
+        """log-probability of every level, location and log-scale float64 (B, K, H, W) -> (B, levels, K, H, W)."""
+        level = torch.arange(self.spec.levels, dtype=torch.float64, device=location.device).view(-1, 1, 1, 1)
+        inner, first, last = self._log_masses(*self._edges(level, location[:, None], log_scale[:, None]))
+        inner[:, 0], inner[:, -1] = first[:, 0], last[:, -1]
+        return inner
 
 
 @final
@@ -122,8 +122,8 @@ class DiscretizedGaussian(_Binned):
         return self._log_bins(image.to(raw.dtype), raw[:, 0::2], raw[:, 1::2]).sum(1)
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
-        own = raw[:, 2 * channel : 2 * channel + 2].double()[:, None, :, None]  # (B, 1, 2, 1, H, W)
-        p = self._log_bins(self._every_level(raw), own[:, :, 0], own[:, :, 1]).exp()[:, :, 0]
+        location, log_scale = raw[:, 2 * channel : 2 * channel + 2].double().split(1, 1)
+        p = self._log_every_bin(location, log_scale).exp()[:, :, 0]
         return p / p.sum(1, keepdim=True)
 
     def mode(self, raw: Tensor) -> Tensor:
@@ -131,15 +131,13 @@ class DiscretizedGaussian(_Binned):
         mean = self.middle * (1.0 + raw[:, 0::2].double())  # in levels
         return (mean - 0.5).ceil().clamp(0, self.spec.levels - 1).to(torch.uint8)
 
-    def _log_mass(self, lower: Tensor, upper: Tensor) -> Tensor:
+    def _log_masses(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # In the left tail, where log F is accurate; the right one is its mirror image.
         mirrored = lower > 0
         low, high = torch.where(mirrored, -upper, lower), torch.where(mirrored, -lower, upper)
         log_low, log_high = _log_normal_cdf(low), _log_normal_cdf(high)
-        return log_high + torch.log(-torch.expm1((log_low - log_high).clamp(max=-1e-12)))
-
-    def _log_below(self, x: Tensor) -> Tensor:
-        return _log_normal_cdf(x)
+        inner = log_high + torch.log(-torch.expm1((log_low - log_high).clamp(max=-1e-12)))
+        return inner, _log_normal_cdf(upper), _log_normal_cdf(-lower)
 
 
 def _log_normal_cdf(x: Tensor) -> Tensor:
@@ -178,26 +176,24 @@ class LogisticMixture(_Binned):
 
     def pmf(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
         raw = raw.double()
-        return self._mixed(self._joint(raw, image, channel), self._log_levels(raw, image, channel))
+        return self._mixed(
+            self._joint(raw, image, channel), self._log_every_bin(*self._components(raw, image, channel))
+        )
 
     def pixel_pmfs(self, read: Callable[[], Tensor], pixel: Tensor) -> Iterator[Tensor]:
         # What each component says of the level that was chosen is among what it says of all levels.
         raw = read().double()
-        joint = self._joint(raw, pixel, 0)
+        joint = raw[:, : self.mixtures].log_softmax(1)
         for channel in range(self.spec.channels):
             raw = read().double() if channel else raw
-            log_p = self._log_levels(raw, pixel, channel)
+            log_p = self._log_every_bin(*self._components(raw, pixel, channel))
             yield self._mixed(joint, log_p)
-            level = pixel[:, channel : channel + 1, None].long().expand(-1, -1, self.mixtures, -1, -1)
-            joint = joint + log_p.gather(1, level)[:, 0]
-
-    def _log_levels(self, raw: Tensor, image: Tensor, channel: int) -> Tensor:
-        """Log-probability of every level of `channel` by each component, float64 (B, levels, K, H, W)."""
-        location, log_scale = self._components(raw, image, channel)
-        return self._log_bins(self._every_level(raw), location[:, None], log_scale[:, None])
+            if channel + 1 < self.spec.channels:
+                level = pixel[:, channel : channel + 1, None].long().expand(-1, -1, self.mixtures, -1, -1)
+                joint = joint + log_p.gather(1, level)[:, 0]
 
     def _mixed(self, joint: Tensor, log_p: Tensor) -> Tensor:
-        """Mix `_log_levels` by log p(k, channels before), (B, K, H, W) -> (B, levels, H, W), which sums to 1."""
+        """Mix `_log_every_bin` by log p(k, channels before), (B, K, H, W) -> (B, levels, H, W), which sums to 1."""
         p = (joint.softmax(1)[:, None] * log_p.exp()).sum(2)
         return p / p.sum(1, keepdim=True)
 
@@ -212,13 +208,12 @@ class LogisticMixture(_Binned):
     def _components(self, raw: Tensor, image: Tensor, channel: int) -> tuple[Tensor, Tensor]:
         """Locations and log-scales (B, K, H, W) of `channel`."""
         own = raw.split(self.channel_parameters, 1)[channel].unflatten(1, (-1, self.mixtures))
-        own = own[:, 1:] if channel == 0 else own
+        if channel == 0:
+            return own[:, 1], own[:, 2]
         earlier = to_signed(image[:, :channel], self.spec.levels).to(raw.dtype)
         return own[:, 0] + (own[:, 2:].tanh() * earlier.unsqueeze(2)).sum(1), own[:, 1]
 
-    def _log_mass(self, lower: Tensor, upper: Tensor) -> Tensor:
+    def _log_masses(self, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(l - u)): exact in both tails, no approximation.
-        return logsigmoid(upper) + logsigmoid(-lower) + torch.log(-torch.expm1((lower - upper).clamp(max=-1e-12)))
-
-    def _log_below(self, x: Tensor) -> Tensor:
-        return logsigmoid(x)
+        first, last = logsigmoid(upper), logsigmoid(-lower)
+        return first + last + torch.log(-torch.expm1((lower - upper).clamp(max=-1e-12))), first, last

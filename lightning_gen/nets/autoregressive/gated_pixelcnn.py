@@ -127,13 +127,24 @@ class _RowReader(Reader):
         self.following = [*self.rest.here, x.new_zeros(batch, width)]
         self.vertical = [layer.vertical.weight.permute(0, 3, 2, 1).flatten(1) for layer in self.layers]
         self.horizontal = [_transposed(layer.horizontal) for layer in self.layers]
-        self.out = [_transposed(layer.out) for layer in self.layers]
+        self._leave_biases_out([_transposed(layer.out) for layer in self.layers])
         self.head = [net.head[i].as_matrix() for i in (1, 3)]  # type: ignore[operator, union-attr]
         zeros = x.new_zeros(batch, columns, self.layers[0].down.in_channels)
         self.above = torch.stack([self._above(i, zeros) for i in range(count)])  # (layers, B, W, 2 width)
         self.above_here = x.new_zeros(count, batch, 1, 2 * width)
         self.here = self.cursor.window(0)
         self.above_of = list(self.above_here[:, :, 0].unbind(0))
+
+    def _leave_biases_out(self, out: list[tuple[Tensor, Tensor]]) -> None:
+        """Let the residual stream go without the biases of the layers below, one operation less in each: what sees it
+        adds what their sum makes of it, and outside of the picture the stream is minus that sum."""
+        self.out, total = [matrix for matrix, _ in out], torch.zeros_like(out[0][1])
+        for i, (_, bias) in enumerate(out[:-1], 1):
+            total = total + bias
+            matrix, own = self.horizontal[i]
+            self.horizontal[i] = matrix, own + total.repeat(self.reach + 1) @ matrix
+            self.rest.lines[i - 1, :, :, : self.reach] = -total
+        self.total = total + out[-1][1]
 
     def descend(self, row: int) -> None:
         v = self.first.row()
@@ -155,12 +166,12 @@ class _RowReader(Reader):
 
     def read(self) -> Tensor:
         h = self.pixel
-        for i, (matrix, bias) in enumerate(self.out):
+        for i, matrix in enumerate(self.out):
             gates = torch.addmm(self.above_of[i], self.seen[i], self.horizontal[i][0])
             gates[:, : self.width].tanh_()
-            following = self.following[i]
-            torch.addmm(h if i else bias, glu(gates, 1), matrix, out=following)
-            h = following.add_(bias) if i else following
+            gated, following = glu(gates, 1), self.following[i]
+            h = torch.addmm(h, gated, matrix, out=following) if i else torch.mm(gated, matrix, out=following)
+        h = h + self.total
         for matrix, bias in self.head:
             h = linear(h.relu(), matrix, bias)
         return h[:, :, None, None]

@@ -130,7 +130,8 @@ class _RowBlock:
 
 
 class _PixelBlock:
-    """A block of the horizontal stream, pixel by pixel.
+    """A block of the horizontal stream, pixel by pixel. What it takes from the vertical stream is known a row ahead; it
+    is `beside`, with the biases of both convolutions that it is added to.
 
     Args:
         block: of the network.
@@ -144,18 +145,27 @@ class _PixelBlock:
         self, block: _Block, seen: list[Tensor], here: list[Tensor], context: Tensor | None, split: Splitter
     ) -> None:
         assert block.aside is not None
-        self.seen, self.here, self.split = seen, here, split
-        self.first, self.aside, self.second = block.first.matrix(), block.aside.matrix(), block.second.matrix()
-        self.bias = block.context(context)
+        self.seen, self.here, self.split, self.bias = seen, here, split, block.context(context)
+        (self.first, bias), (matrix, more), self.second = (c.matrix() for c in (block.first, block.aside, block.second))
+        # The short-cut is (u, l, -u, -l), or (u, -u) where there is no l.
+        parts = matrix.split(len(bias), 1)
+        self.vertical = torch.cat(parts[::2], 1) if len(parts) > 2 else matrix, bias + more
+        self.aside = torch.cat(parts[1::2], 1) if len(parts) > 2 else None
 
-    def __call__(self, x: Tensor, aside: Tensor) -> Tensor:
-        """(B, F) -> (B, F)."""
+    def beside(self, u: Tensor) -> Tensor:
+        """(B, W, F) of the vertical stream -> (B, W, F)."""
+        return linear(self.split(u), *self.vertical)
+
+    def __call__(self, x: Tensor, h: Tensor, aside: Tensor | None = None) -> Tensor:
+        """x (B, F), h (B, F) of `beside`, which is lost, and the short-cut of the horizontal stream -> (B, F)."""
         self.split.into(x, self.here[0])
-        h = linear(self.seen[0], *self.first) + linear(self.split(aside), *self.aside)
+        h.addmm_(self.seen[0], self.first.mT)
+        if aside is not None and self.aside is not None:
+            h.addmm_(self.split(aside), self.aside.mT)
         self.split.into(h, self.here[1])
         gated = linear(self.seen[1], *self.second)
         a, b = (gated + self.bias if isinstance(self.bias, Tensor) else gated).chunk(2, -1)
-        return x + a * torch.sigmoid(b)
+        return torch.addcmul(x, a, b.sigmoid())
 
 
 class _Between:
@@ -239,7 +249,7 @@ class StageReader:
         if row:
             self.planes.descend()
         self.cursor.restart()
-        past, rows = [u], []
+        past = [u]
         for block in self.up_u:
             u = block(u, None)
             past.append(u)
@@ -251,7 +261,8 @@ class StageReader:
         for block in self.down_u:
             u = block(u, past.pop())
             rows.append(u)
-        torch.stack(rows, out=self.rows)
+        beside = [block.beside(u) for block, u in zip((*self.up_l, *self.down_l), rows, strict=True)]
+        torch.stack(beside, out=self.rows)
         return u
 
     def at(self, row: int, column: int, l: Tensor) -> Tensor:
@@ -267,7 +278,7 @@ class StageReader:
         else:
             l = self.between.at(row, column, l)
         for block in self.down_l:
-            l = block(l, torch.cat([next(vertical), past.pop()], 1))
+            l = block(l, next(vertical), past.pop())
         self.planes.leave()
         return l
 
