@@ -17,12 +17,12 @@ from lightning_gen.contracts.alternation import (
     Phase,
     PlayerName,
     frozen,
+    player_optimizers,
     weighted_sum,
 )
 from lightning_gen.contracts.module import ImageModule
 from lightning_gen.contracts.ramped_adam import RampedAdam
 from lightning_gen.distributed import average_gradients, average_tensors
-from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 
 __all__ = ["AdversarialModule"]
@@ -256,8 +256,8 @@ class AdversarialModule(ImageModule):
     def configure_optimizers(self) -> list[Optimizer]:
         plan = self.training_plan
         optimizers = [
-            *_optimizers(self.generator, "generator", plan.generator_optimizer),
-            *_optimizers(self.discriminator, "discriminator", plan.discriminator_optimizer),
+            *player_optimizers(self.generator, "generator", plan.generator_optimizer),
+            *player_optimizers(self.discriminator, "discriminator", plan.discriminator_optimizer),
         ]
         return optimizers if plan.beta2 is None else [RampedAdam.like(optimizer) for optimizer in optimizers]
 
@@ -295,13 +295,3 @@ class AdversarialModule(ImageModule):
         state = checkpoint["adversarial"]
         self.steps_made = dict(state["steps_made"])
         self.latest_losses |= state["losses"]
-
-
-def _optimizers(network: nn.Module, player: PlayerName, factory: Any) -> list[Optimizer]:
-    if not isinstance(factory, dict):
-        return [factory(network.parameters())]
-    parts = dict(network.named_children()) if isinstance(network, nn.ModuleDict) else {}
-    if parts.keys() != factory.keys():
-        have = ", ".join(parts) or "one network"
-        raise UserError(f"model.training.{player}_optimizer has {', '.join(factory)}: want one for each of {have}")
-    return [factory[name](part.parameters()) for name, part in parts.items()]

@@ -3,15 +3,25 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lightning_gen.contracts.module import OptimizerFactory
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.schedules import Ramp, Schedule
 
-__all__ = ["AdversarialTraining", "Losses", "Moves", "Phase", "PlayerName", "frozen", "weighted_sum"]
+__all__ = [
+    "AdversarialTraining",
+    "Losses",
+    "Moves",
+    "Phase",
+    "PlayerName",
+    "frozen",
+    "player_optimizers",
+    "weighted_sum",
+]
 
 PlayerName = Literal["generator", "discriminator"]
 #: steps of each player in a batch
@@ -148,3 +158,18 @@ def frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for p in learning:
             p.requires_grad_(True)
+
+
+def player_optimizers(network: nn.Module, player: PlayerName, factory: Any) -> list[Optimizer]:
+    """Make the optimizers of a player, one for each of its networks where `factory` is a dictionary.
+
+    Raises:
+        UserError: the dictionary does not name the player's networks.
+    """
+    if not isinstance(factory, dict):
+        return [factory(network.parameters())]
+    parts = dict(network.named_children()) if isinstance(network, nn.ModuleDict) else {}
+    if parts.keys() != factory.keys():
+        have = ", ".join(parts) or "one network"
+        raise UserError(f"model.training.{player}_optimizer has {', '.join(factory)}: want one for each of {have}")
+    return [factory[name](part.parameters()) for name, part in parts.items()]
