@@ -109,7 +109,9 @@ def edit(
     """Move a code so that attributes of its picture take given scores and locked ones keep theirs.
 
     The first step is linear. Each correction measures how the scores change along the steps at this very picture, by
-    finite differences of all of them at once, and solves for what is still missing, damped.
+    finite differences of all of them at once, and solves for what is still missing, damped. Of each step the whole, a
+    half, a quarter and none of it are tried, and what comes nearest is kept: far from the straight line a slope says
+    little.
 
     Args:
         space: where the code lies.
@@ -123,18 +125,30 @@ def edit(
     moved = list(dict.fromkeys([*wanted, *locked]))
     width = axes.scale[moved]
     steps = width[:, None] * locked_steps(axes, moved)  # (M, K), each by one standard deviation of its score
-    start = reader.scores(space.images(code[None]))[0]
-    target = torch.stack([torch.as_tensor(wanted[i]) if i in wanted else start[i] for i in moved])
-    code = code + ((target - start[moved]) / width) @ steps
+    now = Edit(code, reader.scores(space.images(code[None]))[0])
+    target = torch.stack([torch.as_tensor(wanted[i]) if i in wanted else now.scores[i] for i in moved])
+
+    def missing(scores: Tensor) -> Tensor:
+        return (target - scores[..., moved]) / width
+
+    def nearest(now: Edit, step: Tensor) -> Edit:
+        codes = now.code + torch.tensor(_SHARES)[:, None] * step
+        scores = torch.cat([reader.scores(space.images(codes)), now.scores[None]])
+        best = int(missing(scores).square().sum(1).argmin())
+        return Edit(codes[best], scores[best]) if best < len(codes) else now
+
+    now = nearest(now, missing(now.scores) @ steps)
     for _ in range(corrections):
-        seen = reader.scores(space.images(torch.cat([code[None], code + _PROBE * steps])))[:, moved]  # (1 + M, M)
-        slope = ((seen[1:] - seen[0]) / width / _PROBE).T  # (M, M): standard deviations per step
-        code = code + _damped(slope, (target - seen[0]) / width) @ steps
-    return Edit(code, reader.scores(space.images(code[None]))[0])
+        seen = reader.scores(space.images(now.code + _PROBE * steps))[:, moved]  # (M, M)
+        slope = ((seen - now.scores[moved]) / width / _PROBE).T  # standard deviations per step
+        now = nearest(now, _damped(slope, missing(now.scores)) @ steps)
+    return now
 
 
 #: length of the steps that measure slopes, in standard deviations: a shorter one drowns in the rounding of pixels
 _PROBE = 0.5
+#: of a step that are tried
+_SHARES = (1.0, 0.5, 0.25)
 
 
 def _damped(slope: Tensor, missing: Tensor) -> Tensor:
