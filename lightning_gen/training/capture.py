@@ -124,7 +124,9 @@ class CapturedSteps(Callback):
         if not waiting:
             for p in self.parameters:  # gradients are made anew inside, in the graph's own memory
                 p.grad = None
-        self.steps[key] = _Step(self.module, self.parameters, batch, self._with_average(body, averaged), self.record)
+        step = _Step(self.module, self.parameters, batch, self._with_average(body, averaged), self.record)
+        self.steps[key] = step
+        self.module.take_outputs(step.outputs)  # what recording has put there lies in memory that graphs share
         self._note_average(averaged)
         return "captured"
 

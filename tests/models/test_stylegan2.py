@@ -11,10 +11,15 @@ from lightning_gen.batches import select_rows
 from lightning_gen.config.cli import main
 from lightning_gen.config.loading import load_module
 from lightning_gen.errors import UserError
+from lightning_gen.graphs import Replays
 from lightning_gen.images import to_signed
 from lightning_gen.models.stylegan2 import path_lengths
 from lightning_gen.nets.gan import augment
+from lightning_gen.training.capture import CapturedSteps
 from lightning_gen.training.fit import build
+from tests.recorded import recorded, recorded_steps
+
+__all__ = ["recorded", "recorded_steps"]  # fixtures
 
 CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
 CONFIG = "configs/gan/stylegan2_shapes.yaml"
@@ -79,6 +84,22 @@ def test_a_lazy_penalty_is_shown_until_the_next_one_also_by_replayed_steps(built
     module.take_outputs(outputs)
     outputs[0]["loss_d"].fill_(4.0)  # another kind of step uses the memory
     assert {name: float(value) for name, value in module.latest_losses.items()} == {"d/r1": 7, "loss_d": 3, "loss_g": 1}
+
+
+def test_a_lazy_penalty_of_the_captured_step_is_shown_until_the_next_one(built, recorded_steps):
+    """What a graph was recorded with lies in its memory, too, which steps of another kind use."""
+    module, batch = built
+
+    def body(rows):
+        module._made = {"d/r1": torch.full((), 5.0)}
+        module.latest_losses = dict(module._made)
+
+    capture = CapturedSteps()
+    capture.module, capture.record = module, Replays.recorders["cpu"]()
+    assert [capture.run("kind", batch, body) for _ in range(4)] == ["eager"] * 3 + ["captured"]
+    (step,) = capture.steps.values()
+    step.outputs[0]["d/r1"].fill_(float("nan"))
+    assert float(module.latest_losses["d/r1"]) == 5.0
 
 
 def test_the_window_of_adaptive_augmentation_is_of_all_processes(monkeypatch):
