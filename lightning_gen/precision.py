@@ -1,6 +1,6 @@
 """The precision of what is measured, whatever the networks compute in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,12 +25,26 @@ def full_precision(x: Tensor) -> torch.autocast:
 def products_of_float32(*, rounded: bool) -> Iterator[None]:
     """Inside, a GPU multiplies float32 numbers exactly, or rounds them to TF32, which has ten bits behind the point:
     convolutions and matrix products alike, whatever torch's defaults are."""
-    places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [place.allow_tf32 for place in places]
+    cudnn: Any = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
+    kinds = (matmul, cudnn.conv, cudnn.rnn)
+    before = [kind.fp32_precision for kind in kinds]
+    older = _told(torch.get_float32_matmul_precision), _told(lambda: cudnn.allow_tf32)
     try:
-        for place in places:
-            place.allow_tf32 = rounded
+        cudnn.allow_tf32 = matmul.allow_tf32 = rounded
         yield
-    finally:
-        for place, value in zip(places, before, strict=True):
-            place.allow_tf32 = value
+    finally:  # torch keeps an older and a newer setting, and a difference between them breaks whoever asks for one
+        if older[0] is not None:
+            torch.set_float32_matmul_precision(older[0])
+        if older[1] is not None:
+            cudnn.allow_tf32 = older[1]
+        for kind, value in zip(kinds, before, strict=True):
+            kind.fp32_precision = value
+
+
+def _told(read: Callable[[], Any]) -> Any:
+    """An older setting, None where torch does not tell, as somebody has used the newer ones."""
+    try:
+        return read()
+    except RuntimeError:
+        return None

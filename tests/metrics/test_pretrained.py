@@ -148,3 +148,20 @@ def test_precision_is_part_of_the_name_and_torch_keeps_its_own(weights):
         with products_of_float32(rounded=rounded):
             assert [place.allow_tf32 for place in places] == [rounded] * 2
         assert [place.allow_tf32 for place in places] == before
+
+
+def test_torch_keeps_its_precision_whichever_way_it_was_set():
+    """Torch has an older setting with three values and newer ones, and tells none where they differ."""
+    before, matmul = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with products_of_float32(rounded=False):
+            pass
+        assert torch.get_float32_matmul_precision() == "medium"
+        torch.set_float32_matmul_precision("highest")
+        matmul.fp32_precision = "tf32"
+        with products_of_float32(rounded=False):
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision(before)
