@@ -33,12 +33,13 @@ def main(arguments: list[str]) -> None:
     [--label L] [--unnamed N] [--seed S]``."""
     options = _parser().parse_args(arguments)
     module, data = load_run(options.run, options.checkpoint)
-    space, reader = CodeSpace(module, options.label), attribute_reader(data)
-    controls = _controls(data, options.attributes)
+    space, controls = CodeSpace(module, options.label), _controls(data, options.attributes)
+    examples = [(name, _seeds(without), _seeds(having)) for name, without, having in options.examples or []]
+    reader = attribute_reader(data)  # may learn for minutes
     codes = space.draw(options.draws, options.seed)
     scores = torch.cat([reader.scores(space.images(part)) for part in codes.split(256)])
     fitted, explained = fit_axes(codes, scores)
-    unnamed, words = _unnamed(space, fitted, codes, options.unnamed, options.examples or [])
+    unnamed, words = _unnamed(space, fitted, codes, options.unnamed, examples)
     about: dict[str, Any] = {
         "hash": axes_hash(space, reader),
         "names": list(data.attribute_names),
@@ -90,7 +91,7 @@ def _controls(data: ImageData, wanted: list[str] | None) -> list[str]:
 
 
 def _unnamed(
-    space: CodeSpace, axes: Axes, codes: Tensor, count: int, examples: list[list[str]]
+    space: CodeSpace, axes: Axes, codes: Tensor, count: int, examples: list[tuple[str, list[int], list[int]]]
 ) -> tuple[Tensor, list[str]]:
     """Directions of the first weights, of the codes' own variance, and between examples, and what to call them."""
     values, vectors = torch.linalg.eigh(axes.covariance.double())
@@ -99,7 +100,7 @@ def _unnamed(
     rows = [first, principal]
     words = [*(f"weights {i + 1}" for i in range(len(first))), *(f"variance {i + 1}" for i in range(len(principal)))]
     for name, without, having in examples:
-        ends = [torch.cat([space.draw(1, seed) for seed in _seeds(text)]).mean(0) for text in (without, having)]
+        ends = [torch.cat([space.draw(1, seed) for seed in seeds]).mean(0) for seeds in (without, having)]
         rows.append((ends[1] - ends[0])[None])
         words.append(name)
     return torch.cat(rows), words

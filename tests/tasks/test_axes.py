@@ -107,6 +107,13 @@ def test_the_command_keeps_axes_by_hash_with_what_they_do(axes_run, tmp_path):
         load_axes(tmp_path, path.stem)
 
 
+def test_what_a_user_gets_wrong_is_said_before_a_reader_learns(axes_run, capsys, monkeypatch):
+    monkeypatch.setattr("lightning_gen.tasks.axes.attribute_reader", lambda data: pytest.fail("a reader learns"))
+    for words in (["--attributes", "smile"], ["--examples", "a", "1", "x"]):
+        assert main(["axes", str(axes_run), *words]) == 2
+        assert f"{words[0]} " in capsys.readouterr().err
+
+
 def test_what_a_user_gets_wrong_is_one_line(axes_run, gan, cgan, capsys):
     for words, expected in (
         ([str(axes_run), "--attributes", "smile"], "--attributes smile given: want some of"),
