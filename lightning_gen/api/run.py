@@ -153,6 +153,8 @@ class Run:
         if not temperature > 0:
             raise UserError(f"temperature is {temperature}: want above 0")
         if text is not None:
+            if label is not None or condition is not None:
+                raise UserError(f"text and {'condition' if label is None else 'label'} given: want one")
             return of_sentences(module, [text] if isinstance(text, str) else text, n, seed, temperature)
         condition = labels(module, label, -(-n // BLOCK) * BLOCK) if label is not None else condition
         blocks = []
