@@ -31,12 +31,15 @@ def padded(condition: Batch) -> Batch:
     return condition
 
 
-def of_sentences(module: GenerativeModule, texts: Sequence[str], n: int, seed: int, temperature: float) -> Images:
+def of_sentences(module: GenerativeModule, text: str | Sequence[str], n: int, seed: int, temperature: float) -> Images:
     """Draw n images of each sentence, a row of the grid each, a noise a column; name unknown words on standard error.
 
     Raises:
         UserError: there are no sentences, or the model is not conditioned on captions.
     """
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, Sequence) or not all(isinstance(each, str) for each in texts):
+        raise UserError(f"text is {text!r}: want a sentence, or a list of them")
     if "text" not in module.condition_keys or not texts:
         name = type(module).__name__
         raise UserError("text is empty: want a sentence" if not texts else f"text given: {name} reads no captions")

@@ -155,7 +155,7 @@ class Run:
         if text is not None:
             if label is not None or condition is not None:
                 raise UserError(f"text and {'condition' if label is None else 'label'} given: want one")
-            return of_sentences(module, [text] if isinstance(text, str) else text, n, seed, temperature)
+            return of_sentences(module, text, n, seed, temperature)
         condition = labels(module, label, -(-n // BLOCK) * BLOCK) if label is not None else condition
         blocks = []
         for block, start in enumerate(range(0, n, BLOCK)):

@@ -35,8 +35,7 @@ class AdversarialModule(ImageModule):
     A subclass sets `generator` and `discriminator`, each one network or a `torch.nn.ModuleDict` of several. It says how
     fakes are made, and names the losses of both players. Everything that Lightning leaves to manual optimisation is
     done here: the order of the players, the frozen opponent, phases, clipping, accumulation, the schedule, shared
-        fakes, and the
-    average of gradients over processes.
+    fakes, and the average of gradients over processes.
 
     State that must survive a resume belongs into the module's own state (`torch.nn.Module.get_extra_state` or buffers),
     or into `process_state` where every process has its own, such as a pool of images.

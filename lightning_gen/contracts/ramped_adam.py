@@ -40,7 +40,7 @@ class RampedAdam(Adam):
         if type(optimizer) is not Adam:
             raise UserError(f"model.training.beta2 is a ramp beside {type(optimizer).__name__}: want torch.optim.Adam")
         for name, absent in _ABSENT.items():
-            if optimizer.defaults[name] != absent:
+            if optimizer.defaults[name] not in (absent, False):
                 raise UserError(f"model.training.beta2 is a ramp beside Adam with {name}: want Adam without it")
         keys = ("params", "lr", "betas", "eps")
         return cls([{key: group[key] for key in keys} for group in optimizer.param_groups])

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, mse_loss
 
 from lightning_gen.errors import UserError
+from lightning_gen.precision import at_least_float32, full_precision
 
 __all__ = ["MatchingPenalty", "colour_consistency", "mismatched_rows"]
 
@@ -45,9 +46,10 @@ class MatchingPenalty:
 
     def __call__(self, critic: Callable[[Tensor, Tensor], Tensor], image: Tensor, code: Tensor) -> Tensor:
         """Compute the penalty of `critic`, called with (image (B, C, H, W), code (B, K)), at these pairs."""
-        image, code = image.detach().requires_grad_(True), code.detach().requires_grad_(True)
-        found = torch.autograd.grad(critic(image, code).sum(), (image, code), create_graph=True)
-        squared = sum(part.flatten(1).float().square().sum(1) for part in found)  # (B,)
+        image, code = (at_least_float32(x).detach().requires_grad_(True) for x in (image, code))
+        with full_precision(image):  # the sixth power of a norm with three digits has hardly two
+            found = torch.autograd.grad(critic(image, code).sum(), (image, code), create_graph=True)
+        squared = sum(part.flatten(1).square().sum(1) for part in found)  # (B,)
         assert isinstance(squared, Tensor)
         return self.weight * (squared + 1e-12).pow(self.power / 2).mean()
 

@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> None:
     real = join(list(data.batches("train", 256, 0, options.images)))["image"]
     x = real[:64].float() / 255
     if not isinstance(loaded, AdversarialModule) or torch.equal(loaded.augmented(x), x):
-        raise UserError(f"run {options.run} augments nothing that its discriminator sees: want one that does")
+        got = f"run {options.run} augments nothing that its discriminator sees"
+        raise UserError(f"{got}: want one that does, or of an export --probability")
     generator = Generator().manual_seed(options.seed)
     made = [module.sample(64, generator=generator) for _ in range(-(-options.images // 64))]
     found = leak(real, torch.cat(made)[: options.images], loaded.augmented, data.spec, options.steps)
@@ -45,6 +46,6 @@ def _set_probability(module: ImageModule, value: float) -> None:
     """Of augmentations whose probability changes in training; it is part of a model's state, not of an export's."""
     found = dict(module.named_buffers()).get("augment.probability")
     if found is None or value > 1:
-        wanted = "none, the augmentations of this run have no probability that changes" if found is None else "0 to 1"
+        wanted = "nothing, for this run's augmentations have a fixed one" if found is None else "0 to 1"
         raise UserError(f"--probability {value:g} given: want {wanted}")
     found.fill_(value)

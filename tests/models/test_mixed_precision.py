@@ -14,6 +14,7 @@ from lightning_gen.distributions.likelihoods import Bernoulli, Categorical, Disc
 from lightning_gen.distributions.posteriors import FlowPosterior, GaussianPosterior
 from lightning_gen.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
 from lightning_gen.images import ImageSpec
+from lightning_gen.losses.matching import MatchingPenalty
 from lightning_gen.losses.penalties import R1, R2, GradientPenalty, StepCount
 from lightning_gen.models.autoregressive import Autoregressive
 from lightning_gen.models.hierarchical_vae import HierarchicalVAE
@@ -110,6 +111,18 @@ def test_the_norm_of_a_penalty_is_that_without_autocast(penalty):
         value.backward()
         found.append([value, *(p.grad.clone() for p in net.parameters() if p.grad is not None)])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_the_norm_of_a_matching_penalty_is_that_without_autocast():
+    torch.manual_seed(0)
+    maps, words = torch.nn.Conv2d(1, 8, 6), torch.nn.Linear(5, 8)
+    image, code = torch.randn(4, 1, 6, 6), torch.randn(4, 5)
+    found = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            value = MatchingPenalty()(lambda x, t: (maps(x).sigmoid()[:, :, 0, 0] * words(t)).sum(1), image, code)
+        found.append(value)
+    assert torch.equal(*found)
 
 
 def test_singular_values_are_computed_without_autocast(monkeypatch):

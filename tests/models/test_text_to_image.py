@@ -83,6 +83,8 @@ def test_a_sentence_makes_a_row_of_pictures_and_unknown_words_are_named(runs, ca
     assert torch.equal(lg.load(run).sample(text=texts[0]).tensor[:3], made.tensor[:3])
     with pytest.raises(UserError, match="text is empty"):
         lg.load(run).sample(text=[])
+    with pytest.raises(UserError, match="text is 5: want a sentence, or a list of them"):
+        lg.load(run).sample(text=5)
     with pytest.raises(UserError, match="text and label given: want one"):
         lg.load(run).sample(text=texts, label=1)
     ways = ["--interpolate", "2", "--steps", "5", "--out", str(out)]
