@@ -215,6 +215,27 @@ def _framework(name: str, arguments: list[str], steps: int, repeats: int) -> Any
     return gan.SECONDS, gan.WORKED
 
 
+def seconds_of_rounds(callback: str, words: list[str], steps: int, repeats: int) -> dict[str, list[float]]:
+    """Train by ``fit`` with WORDS on the CPU, with nothing beside the steps but the callback that times rounds.
+
+    Args:
+        callback: class path, called with (steps, repeats); it fills `SECONDS`.
+        words: arguments of ``fit``.
+        steps: batches of a round.
+        repeats: rounds that count.
+
+    Returns:
+        case -> seconds of each round, without the first two.
+    """
+    rounds = f"[{{class_path: {callback}, init_args: {{steps: {steps}, repeats: {repeats}}}}}]"
+    with tempfile.TemporaryDirectory() as root:
+        quiet = ["--run.root", root, "--run.images", "100000000", "--run.evaluate_every", "0", "--run.grid_every", "0"]
+        quiet += ["--evaluation.samples", "0", "--trainer.accelerator", "cpu", "--trainer.callbacks", rounds]
+        if command(["fit", *words, *quiet]):
+            raise SystemExit(2)
+    return {case: times[2:] for case, times in SECONDS.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=40)

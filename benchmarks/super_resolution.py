@@ -11,7 +11,6 @@ interpolate   the same by `torch.nn.functional.interpolate`, bicubic
 
 import argparse
 import copy
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, l
 from benchmarks import gan
 from benchmarks.interleave import record
 from benchmarks.translation import _steps
-from lightning_gen.config.cli import main as command
 
 
 class Rounds(gan.Rounds):
@@ -74,16 +72,10 @@ def _srgan(module: Any) -> Callable[[Tensor, Tensor], None]:
 
 
 def measure(steps: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds of a round, by case."""
-    rounds = f"[{{class_path: benchmarks.super_resolution.Rounds, init_args: {{steps: {steps}, repeats: {repeats}}}}}]"
+    """Seconds of a round, by case; the game alone, which is the last phase."""
     phases = "[{weights: {pixel: 1, features: 0.1, adversarial: 0.001}}]"
-    with tempfile.TemporaryDirectory() as root:
-        words = ["fit", "-c", "configs/super_resolution/srgan.yaml", "--run.root", root, "--run.images", "100000000"]
-        words += ["--run.evaluate_every", "0", "--evaluation.samples", "0", "--trainer.accelerator", "cpu"]
-        words += [f"--model.init_args.training.phases={phases}", "--trainer.callbacks", rounds]
-        if command(words):
-            raise SystemExit(2)
-    return {case: times[2:] for case, times in gan.SECONDS.items()}
+    words = ["-c", "configs/super_resolution/srgan.yaml", f"--model.init_args.training.phases={phases}"]
+    return gan.seconds_of_rounds("benchmarks.super_resolution.Rounds", words, steps, repeats)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ bare          a loop by hand in the order of work of the paper's own code, rebui
 
 import argparse
 import copy
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,6 @@ from torch.nn.functional import softplus
 
 from benchmarks import gan
 from benchmarks.interleave import record
-from lightning_gen.config.cli import main as command
 from lightning_gen.images import to_signed
 from lightning_gen.nets.gan.text.generator import resized
 
@@ -82,14 +80,8 @@ def _of_discriminator(net: Any, real: Tensor, fake: Tensor, code: Tensor) -> Ten
 
 def measure(steps: int, repeats: int) -> dict[str, list[float]]:
     """Seconds of a round, by case."""
-    rounds = f"[{{class_path: benchmarks.text_to_image.Rounds, init_args: {{steps: {steps}, repeats: {repeats}}}}}]"
-    with tempfile.TemporaryDirectory() as root:
-        words = ["fit", "-c", CONFIG, "--run.root", root, "--run.images", "100000000"]
-        words += ["--run.evaluate_every", "0", "--run.grid_every", "0", "--evaluation.samples", "0"]
-        words += ["--model.init_args.training.share_fakes", "true", "--trainer.callbacks", rounds]
-        if command([*words, "--trainer.accelerator", "cpu"]):
-            raise SystemExit(2)
-    return {case: times[2:] for case, times in gan.SECONDS.items()}
+    words = ["-c", CONFIG, "--model.init_args.training.share_fakes", "true"]
+    return gan.seconds_of_rounds("benchmarks.text_to_image.Rounds", words, steps, repeats)
 
 
 def main() -> None:

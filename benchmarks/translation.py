@@ -11,7 +11,6 @@ bare          a loop by hand in the order of work of the papers' own code, rebui
 import argparse
 import copy
 import random
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +21,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from benchmarks import gan
 from benchmarks.interleave import record
-from lightning_gen.config.cli import main as command
 from lightning_gen.images import to_signed
 
 QUESTIONS = ("pix2pix", "cyclegan", "cut")
@@ -151,13 +149,8 @@ def _cut(module: Any) -> Callable[[Tensor, Tensor], None]:
 
 def measure(name: str, steps: int, repeats: int) -> dict[str, list[float]]:
     """Seconds of a round, by case."""
-    rounds = f"[{{class_path: benchmarks.translation.Rounds, init_args: {{steps: {steps}, repeats: {repeats}}}}}]"
-    with tempfile.TemporaryDirectory() as root:
-        words = ["fit", "-c", f"configs/translation/{name}.yaml", "--run.root", root, "--run.images", "100000000"]
-        words += ["--run.evaluate_every", "0", "--run.grid_every", "0", "--evaluation.samples", "0"]
-        if command([*words, "--trainer.accelerator", "cpu", "--trainer.callbacks", rounds]):
-            raise SystemExit(2)
-    return {case: times[2:] for case, times in gan.SECONDS.items()}
+    words = ["-c", f"configs/translation/{name}.yaml"]
+    return gan.seconds_of_rounds("benchmarks.translation.Rounds", words, steps, repeats)
 
 
 def main() -> None:

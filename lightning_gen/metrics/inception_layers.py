@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.functional import avg_pool2d
 
 __all__ = ["faster_layers"]
 
@@ -90,8 +90,7 @@ class _Averaged(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
-        x = conv2d(x, self.conv.weight, self.conv.bias)
-        return avg_pool2d(x, 3, 1, 1, count_include_pad=False).relu_()
+        return avg_pool2d(self.conv(x), 3, 1, 1, count_include_pad=False).relu_()
 
 
 @final

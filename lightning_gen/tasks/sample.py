@@ -164,13 +164,13 @@ def _ways(module: GenerativeModule, options: argparse.Namespace) -> Tensor:
     condition = _labels(options, 0, count)
     condition = condition_rows(module, count, condition, generator)
     doubled = None if condition is None else join([condition, condition])
-    share = torch.linspace(0.0, 1.0, options.steps)
+    places = torch.linspace(0.0, 1.0, options.steps)
     if isinstance(module, StyleModule):  # a straight line between styles (Karras et al. 2019, Section 4.1)
         w = _styles(module, options, 2 * count, doubled, generator)
-        return torch.stack([module.render(w[:count].lerp(w[count:], float(s))) for s in share], 1)
+        return torch.stack([module.render(w[:count].lerp(w[count:], float(s))) for s in places], 1)
     bound, generate = options.truncation or float("inf"), generate_function(module)
     ends = draw_vectors(module, 2 * count, doubled, generator, options.temperature, bound)
-    line = torch.stack([slerp(ends[:count], ends[count:], float(s)) for s in share], 1)
+    line = torch.stack([slerp(ends[:count], ends[count:], float(s)) for s in places], 1)
     images = [generate(step, condition) for step in line.unbind(1)]
     return torch.stack(images, 1)
 

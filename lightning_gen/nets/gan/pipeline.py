@@ -12,6 +12,7 @@ from torch.nn.functional import conv2d
 from lightning_gen.errors import UserError
 from lightning_gen.nets.gan.augment import Transform
 from lightning_gen.nets.gan.warp import Warp, fold
+from lightning_gen.precision import at_least_float32, full_precision
 
 __all__ = ["Pipeline", "colour_matrices", "filter_bank", "geometry_matrices"]
 
@@ -213,8 +214,8 @@ class Pipeline(Transform, nn.Module):
             (self._cut, ("cutout",)),
         )
         dtype = x.dtype
-        with torch.autocast(x.device.type, enabled=False):  # 16 bits would show as noise of its own
-            x = x if dtype == torch.float64 else x.float()
+        with full_precision(x):  # 16 bits would show as noise of its own
+            x = at_least_float32(x)
             for stage, names in stages:
                 if any(self.factors[name] for name in names):
                     x = stage(x, _Draw(x, probability))
