@@ -4,7 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, final
@@ -22,6 +22,7 @@ from lightning_gen.data.rows import Column, MemoryRows, Rows, take
 from lightning_gen.data.sources import Source
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
+from lightning_gen.threads import computing_threads
 
 __all__ = ["DEFAULT_LOADER", "Catalogue", "FileImages", "FileRows", "Loader", "Pictures"]
 
@@ -69,7 +70,7 @@ class FileRows(Rows):
         return len(self.order)
 
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Any]:
-        pool = ThreadPoolExecutor(self.threads)
+        pool = computing_threads(self.threads)
         waiting: deque[tuple[Tensor, list[Future[Tensor]]]] = deque()
         try:
             for index in indices:

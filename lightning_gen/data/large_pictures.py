@@ -6,7 +6,6 @@ LargePictures    your own pictures, in folders or zip files
 
 import hashlib
 from abc import abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal, final, get_args
@@ -27,6 +26,7 @@ from lightning_gen.data.sides import read_as
 from lightning_gen.data.sources import WANTED, Joined, Source, tree
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
+from lightning_gen.threads import computing_threads
 
 __all__ = ["CropImages", "LargePictures"]
 
@@ -194,7 +194,7 @@ class LargePictures(CropImages):
 
     def scenes(self, split: Split) -> list[Scene]:
         source, indices = self._high[split]
-        with ThreadPoolExecutor(self.loader.threads) as pool:
+        with computing_threads(self.loader.threads) as pool:
             found = []
             room = self.loader.memory << 20
             for scene in pool.map(lambda i: self._scene(source, i), indices):

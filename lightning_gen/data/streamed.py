@@ -18,6 +18,7 @@ from lightning_gen.data.rows import Rows
 from lightning_gen.data.shards import Sample, ShardReader, decoded, read_index
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
+from lightning_gen.threads import computing_threads
 
 __all__ = ["ShardRows", "ShardedImages"]
 
@@ -67,7 +68,7 @@ class ShardRows(Rows):
             left = left[whole:]
 
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Batch]:
-        decoders, fetchers = ThreadPoolExecutor(self.threads), ThreadPoolExecutor(_FETCHERS)
+        decoders, fetchers = computing_threads(self.threads), ThreadPoolExecutor(_FETCHERS)
         waiting: deque[list[Future[tuple[Sample, Tensor]]]] = deque()
         try:
             for index in self._fetching(indices, fetchers):

@@ -4,7 +4,6 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import final
 
@@ -15,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec, halvings, to_signed
 from lightning_gen.metrics.extractors import minimise, repeatable, weights_hash
+from lightning_gen.threads import computing_threads
 
 __all__ = ["AttributeJudge", "Judge", "fit_judge"]
 
@@ -126,7 +126,7 @@ def _ahead(
     draw: Callable[[int, int], tuple[Tensor, Tensor]], first: int, count: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw batches of the seeds `first` to `first + count` in order, some of them ahead of time."""
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with computing_threads(_THREADS) as pool:
         waiting = deque(pool.submit(draw, _BATCH, first + i) for i in range(min(count, 2 * _THREADS)))
         for i in range(len(waiting), count + len(waiting)):
             yield waiting.popleft().result()

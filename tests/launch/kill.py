@@ -56,7 +56,7 @@ def survive(family: str, root: Path, kills: int, chance: random.Random, trainer:
     log = root / "log.txt"
     whole, killed = (fit_arguments(family, root, name, steps, trainer) for name in ("whole", "killed"))
     prepare(whole)
-    assert Pair(whole, log).wait() == [0, 0], log.read_text()[-2000:]
+    assert Pair(whole, log).wait() == [0, 0], log.read_text()[-10000:]
     moments: list[dict[str, Any]] = []
     for i in range(kills):
         old = set((root / "killed").rglob(".*.tmp"))
@@ -64,11 +64,12 @@ def survive(family: str, root: Path, kills: int, chance: random.Random, trainer:
         moment = _kill(pair, root / "killed", ("writing", "row", "writing", "start")[i % 4], chance)
         statuses = pair.wait()
         if statuses != [-9, -9]:
+            print(log.read_text()[-10000:], file=sys.stderr)
             moments.append({"kind": "not killed", "statuses": statuses})
             break
         torn = {p.name for p in set((root / "killed").rglob(".*.tmp")) - old}
         moments.append({**moment, "half_written": any(name.startswith(".last.ckpt") for name in torn)})
-    assert Pair(killed, log).wait() == [0, 0], log.read_text()[-2000:]
+    assert Pair(killed, log).wait() == [0, 0], log.read_text()[-10000:]
     return {
         "family": family,
         "trainer": trainer,
