@@ -1,4 +1,5 @@
-"""What text to image adds to the losses of a GAN: wrong pairs, a penalty at real pairs, equal colours of all sizes."""
+"""What text to image adds to the losses of a GAN: wrong pairs, the right caption among many, a penalty at real pairs,
+equal colours of all sizes."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d, mse_loss
 from lightning_gen.errors import UserError
 from lightning_gen.precision import at_least_float32, full_precision
 
-__all__ = ["MatchingPenalty", "colour_consistency", "mismatched_rows"]
+__all__ = ["CaptionContrast", "MatchingPenalty", "colour_consistency", "equal_rows", "mismatched_rows"]
 
 
 def mismatched_rows(words: Tensor) -> Tensor:
@@ -27,6 +28,53 @@ def mismatched_rows(words: Tensor) -> Tensor:
     place = torch.arange(len(words), device=words.device)
     steps = torch.remainder(place[None] - place[:, None], len(words))  # from row i to row j, going on at the start
     return (steps + len(words) * same).argmin(1)
+
+
+@final
+class CaptionContrast:
+    """weight * E -log( exp s(x, t) / sum_j exp s(x, t_j) ): of the captions t_j of the batch and of the training set,
+    the picture's own one, t, shall fit best (the loss of images and sentences of Zhang et al. 2021, XMC-GAN, where
+    there are those of the batch alone, and s is a cosine).
+
+    A single wrong caption nearly always differs in several words, and the easiest of them settles it: the others are
+    never learned. Among a thousand captions some differ in the hardest word alone.
+
+    Args:
+        weight: 0 or more.
+        captions: of the training set, beside those of the batch, 0 or more; an encoder keeps 1,000.
+    """
+
+    def __init__(self, weight: float = 1.0, captions: int = 1000) -> None:
+        if weight < 0 or captions < 0:
+            raise UserError(f"contrast has weight {weight:g} and {captions} captions: want 0 or more of both")
+        self.weight, self.captions = weight, captions
+
+    def __call__(self, scores: Tensor, same: Tensor) -> Tensor:
+        """Compute the loss; captions that equal the right one do not count.
+
+        Args:
+            scores: s(x, t_j), (B, B + M): of the captions of the batch, then of M others.
+            same: bool of the same shape, from `equal_rows`.
+
+        Returns:
+            scalar in nats.
+        """
+        same = same & ~torch.eye(*same.shape, dtype=torch.bool, device=same.device)
+        right = scores.diagonal()  # (B,)
+        return self.weight * (scores.masked_fill(same, float("-inf")).logsumexp(1) - right).mean()
+
+
+def equal_rows(words: Tensor, others: Tensor) -> Tensor:
+    """Say which texts are equal.
+
+    Args:
+        words: of a batch as read, (B, L).
+        others: further ones, (M, L).
+
+    Returns:
+        bool (B, B + M): whether text i of the batch equals text j of the batch and of the others.
+    """
+    return (words[:, None] == torch.cat([words, others])[None]).all(2)
 
 
 @final

@@ -11,7 +11,7 @@ from lightning_gen.contracts import AdversarialTraining
 from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 from lightning_gen.images import ImageSpec, from_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.losses.matching import MatchingPenalty
+from lightning_gen.losses.matching import CaptionContrast, MatchingPenalty
 from lightning_gen.models.text_to_image import TextToImage
 from lightning_gen.nets.gan.augment import Augment
 from lightning_gen.nets.gan.text.blocks import of_side
@@ -31,7 +31,8 @@ class StackGAN(TextToImage):
 
     Args:
         spec: of the images; with captions.
-        text: see `TextToImage`, as are `loss`, `training`, `latent_dim`, `wrong_share`, `penalty` and `augment`.
+        text: see `TextToImage`, as are `loss`, `training`, `latent_dim`, `wrong_share`, `penalty`,
+            `contrast` and `augment`.
         loss: of both players.
         training: how the players learn.
         first_images: training images of Stage I, 1 or more.
@@ -43,6 +44,7 @@ class StackGAN(TextToImage):
         latent_dim: Z.
         wrong_share: share of wrong pairs.
         penalty: of the discriminators.
+        contrast: of both players.
         augment: of what the discriminators see.
 
     Raises:
@@ -67,9 +69,10 @@ class StackGAN(TextToImage):
         latent_dim: int = 32,
         wrong_share: float = 0.5,
         penalty: MatchingPenalty | None = None,
+        contrast: CaptionContrast | None = None,
         augment: Augment | None = None,
     ) -> None:
-        super().__init__(spec, text, loss, training, latent_dim, wrong_share, penalty, augment)
+        super().__init__(spec, text, loss, training, latent_dim, wrong_share, penalty, contrast, augment)
         check_counts("model", limit=IMAGE_LIMIT, first_images=first_images)
         if shrink < 2 or spec.height % shrink or spec.width % shrink or min(spec.height, spec.width) < 4 * shrink:
             raise UserError(f"model.shrink is {shrink}: want 2 or more that leaves 4 pixels or more of {spec}")

@@ -8,7 +8,7 @@ from lightning_gen.batches import Batch
 from lightning_gen.contracts import AdversarialTraining, Losses
 from lightning_gen.images import ImageSpec
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.losses.matching import MatchingPenalty, colour_consistency
+from lightning_gen.losses.matching import CaptionContrast, MatchingPenalty, colour_consistency
 from lightning_gen.models.text_to_image import TextToImage
 from lightning_gen.nets.gan.augment import Augment
 from lightning_gen.nets.gan.text.blocks import of_side
@@ -30,7 +30,8 @@ class StackGANTree(TextToImage):
 
     Args:
         spec: of the images; with captions.
-        text: see `TextToImage`, as are `loss`, `training`, `latent_dim`, `wrong_share`, `penalty` and `augment`.
+        text: see `TextToImage`, as are `loss`, `training`, `latent_dim`, `wrong_share`, `penalty`,
+            `contrast` and `augment`.
         loss: of both players.
         training: how the players learn.
         net: called with (spec, Z, K).
@@ -39,6 +40,7 @@ class StackGANTree(TextToImage):
         latent_dim: Z.
         wrong_share: share of wrong pairs.
         penalty: of the discriminators.
+        contrast: of both players.
         augment: of what the discriminators see.
     """
 
@@ -58,9 +60,10 @@ class StackGANTree(TextToImage):
         latent_dim: int = 32,
         wrong_share: float = 0.5,
         penalty: MatchingPenalty | None = None,
+        contrast: CaptionContrast | None = None,
         augment: Augment | None = None,
     ) -> None:
-        super().__init__(spec, text, loss, training, latent_dim, wrong_share, penalty, augment)
+        super().__init__(spec, text, loss, training, latent_dim, wrong_share, penalty, contrast, augment)
         condition = self.condition_of(augmentation)
         self.take_generator(TreeGenerator(condition, net(spec, latent_dim, condition.features)))
         encoder = text(spec)

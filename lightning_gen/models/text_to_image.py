@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch
@@ -21,7 +22,7 @@ from lightning_gen.contracts import (
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, as_pictures, from_signed, grid, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.losses.matching import MatchingPenalty, mismatched_rows
+from lightning_gen.losses.matching import CaptionContrast, MatchingPenalty, equal_rows, mismatched_rows
 from lightning_gen.nets.condition import Condition
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.text.discriminator import Matcher, TextDiscriminator
@@ -42,9 +43,11 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         conditional     (1 - s) L(D(x, t), D(G(z, t), t))
         mismatched      s L(D(x, t), D(x, t')), t' another sentence of the batch
         unconditional   L(D(x), D(G(z, t))), where they judge the picture alone
+        contrast        `contrast` at real pairs: D(x, t) is higher than D(x, t'') for many other captions t''
         penalty         `penalty` at real pairs
 
-    and the generator its sides of the first and third, and ``condition``, the divergence of `augmentation`.
+    and the generator its sides of the first and third, ``contrast`` at its own pictures, and ``condition``, the
+    divergence of `augmentation`.
 
     Args:
         spec: of the images; with captions.
@@ -54,12 +57,13 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         latent_dim: Z, 1 or more; to it comes the noise that samples of `augmentation` take.
         wrong_share: s, 0 or more, below 1; 0: no wrong pairs.
         penalty: of the discriminators (None: none).
+        contrast: of both players (None: none).
         augment: of all that the discriminators see (None: nothing).
     """
 
     generator: TextGenerator
     condition_keys = ("text",)
-    generator_weights = {"conditional": 1.0, "unconditional": 1.0, "condition": 1.0}  # noqa: RUF012
+    generator_weights = {"conditional": 1.0, "unconditional": 1.0, "contrast": 1.0, "condition": 1.0}  # noqa: RUF012
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         latent_dim: int = 32,
         wrong_share: float = 0.5,
         penalty: MatchingPenalty | None = None,
+        contrast: CaptionContrast | None = None,
         augment: Augment | None = None,
     ) -> None:
         check_counts("model", latent_dim=latent_dim)
@@ -78,7 +83,8 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         super().__init__(spec, training)
         self.text_source, self.loss, self.latent_dim = text, loss, latent_dim
         self.net_noise = latent_dim
-        self.wrong_share, self.penalty, self.augment = wrong_share, penalty, augment or NoAugment()
+        self.wrong_share, self.penalty, self.contrast = wrong_share, penalty, contrast
+        self.augment = augment or NoAugment()
 
     @property
     @abstractmethod
@@ -117,6 +123,7 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
     def discriminator_losses(self, batch: Batch) -> Losses:
         batch = self.prepare(batch)
         code, wrong = self.matcher.code(batch), mismatched_rows(batch["words"])
+        contrast = self._contrasting(batch, code)
         fakes = [image.detach() for image in self.fakes(batch).images]
         found: dict[str, Tensor] = {}
         for net, real, fake in zip(self.matcher.sizes, self._reals(batch), fakes, strict=True):
@@ -128,6 +135,8 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
                 _add(found, "mismatched", self.wrong_share * mismatched)
             if (alone := net.judge(of_real)) is not None and (alone_made := net.judge(of_fake)) is not None:
                 _add(found, "unconditional", self.loss.discriminator(alone, alone_made))
+            if contrast:
+                _add(found, "contrast", contrast(net, of_real))
             if self.penalty:
                 _add(found, "penalty", self.penalty(net.logits, real, code))
             self.latest_logits = {"real": right.detach(), "fake": made.detach()}  # of the largest in the end
@@ -136,17 +145,30 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
     def generator_losses(self, batch: Batch) -> Losses:
         batch = self.prepare(batch)
         drawn, code = self.fakes(batch), self.matcher.code(batch)
+        contrast = self._contrasting(batch, code)
         found: dict[str, Tensor | Callable[[], Tensor]] = {}
         for net, real, fake in zip(self.matcher.sizes, self._reals(batch), drawn.images, strict=True):
             maps = net.embed(self.augment(fake))
             _add(
                 found, "conditional", self.loss.generator(net.match(maps, code), partial(self._match, net, real, code))
             )
+            if contrast:
+                _add(found, "contrast", contrast(net, maps))
             if (alone := net.judge(maps)) is not None:
                 _add(found, "unconditional", self.loss.generator(alone, partial(self._judge, net, real)))
         if drawn.condition_loss is not None:
             found["condition"] = drawn.condition_loss
         return {**found, **self.losses_of_images(drawn)}
+
+    def _contrasting(self, batch: Batch, code: Tensor) -> Callable[[TextDiscriminator, Tensor], Tensor] | None:
+        """Make what computes `contrast` of a discriminator and its maps, None where there is none; other captions are
+        encoded once for all sizes."""
+        if self.contrast is None:
+            return None
+        contrast, text = self.contrast, self.matcher.text
+        others = text.kept(contrast.captions)
+        codes, same = torch.cat([code, text.encode(others)]), equal_rows(batch["words"].to(others.device), others)
+        return lambda net, maps: contrast(net.compare(maps, codes), same)
 
     def _match(self, net: TextDiscriminator, real: Tensor, code: Tensor) -> Tensor:
         return net.match(net.embed(self.augment(real)), code)

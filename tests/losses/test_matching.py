@@ -1,11 +1,21 @@
 """Wrong pairs are wrong, the penalty is the gradient's norm, equal colours cost nothing."""
 
+import math
+
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from lightning_gen.errors import UserError
+from lightning_gen.losses.adversarial import NonSaturating
 from lightning_gen.losses.contrastive import text_image_nce
-from lightning_gen.losses.matching import MatchingPenalty, colour_consistency, mismatched_rows
+from lightning_gen.losses.matching import (
+    CaptionContrast,
+    MatchingPenalty,
+    colour_consistency,
+    equal_rows,
+    mismatched_rows,
+)
 
 
 def test_a_wrong_pair_never_has_an_equal_text():
@@ -13,6 +23,39 @@ def test_a_wrong_pair_never_has_an_equal_text():
     assert mismatched_rows(words).tolist() == [2, 2, 3, 4, 0]
     assert mismatched_rows(torch.ones(3, 2)).tolist() == [0, 1, 2]  # there is no other text
     assert mismatched_rows(torch.arange(4)[:, None]).tolist() == [1, 2, 3, 0]  # the batch rolled by one
+
+
+def test_the_right_caption_among_many_costs_least_and_equal_ones_do_not_count():
+    words, others = torch.tensor([[1, 2], [3, 0], [1, 2]]), torch.tensor([[3, 0], [4, 5]])
+    same = equal_rows(words, others)
+    assert same.int().tolist() == [[1, 0, 1, 0, 0], [0, 1, 0, 1, 0], [1, 0, 1, 0, 0]]
+    contrast = CaptionContrast(2.0)
+    even = float(contrast(torch.zeros(3, 5), same))  # the right one among 4, 4 and 4: one equal caption is left out
+    assert even == pytest.approx(2.0 * math.log(4))
+    assert float(contrast(20.0 * same, same)) == pytest.approx(0.0, abs=1e-6)
+    assert float(contrast(-20.0 * same, same)) > 30
+    with pytest.raises(UserError, match="contrast has weight -1 and 1000 captions"):
+        CaptionContrast(-1.0)
+
+
+def test_a_hard_word_is_learned_among_many_captions_and_not_from_one_wrong_caption():
+    """Two random captions differ in the plain word seven times of eight, and little gradient is left for the faint one:
+    a fraction of what many captions give it."""
+    torch.manual_seed(0)
+    words = torch.cartesian_prod(torch.arange(8), torch.arange(8))  # (64, 2): plain, faint
+    codes = torch.cat([one_hot(part, 8) for part in words.T], 1).float()  # (64, 16)
+    found = {}
+    for name in ("one", "many"):
+        plain, faint = torch.tensor(8.0), torch.zeros((), requires_grad=True)
+        shown = torch.cat([plain * codes[:, :8], faint * codes[:, 8:]], 1)
+        scores = shown @ codes.T  # (64, 64); the plain word is known
+        if name == "many":
+            loss = CaptionContrast()(scores, equal_rows(words, words[:0]))
+        else:
+            loss = NonSaturating().discriminator(scores.diagonal() - 4, scores[:, torch.randperm(64)].diagonal() - 4)
+        loss.backward()
+        found[name] = -float(faint.grad)
+    assert found["many"] > 5 * abs(found["one"])
 
 
 def test_the_penalty_of_a_linear_critic_is_the_power_of_its_norm():

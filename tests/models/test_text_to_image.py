@@ -52,6 +52,7 @@ def test_resume_between_the_stages_is_bit_equal_and_stage_one_stays_as_it_is(run
     assert all(".second" in key or "second." in key for key in moved), sorted(moved)[:5]
     names = {key for row in read_rows(runs / "whole" / "metrics.jsonl") for key in row}
     assert {"train/d/conditional", "train/d/mismatched", "train/g/conditional", "train/g/condition"} <= names
+    assert {"train/d/contrast", "train/g/contrast"} <= names
 
 
 def test_samples_are_sketches_until_stage_two_begins(runs):
@@ -109,17 +110,19 @@ def test_what_sample_cannot_do_is_one_line(arguments, words, runs, capsys):
 
 
 def test_losses_are_those_of_the_parts():
-    """Without wrong pairs and penalty their losses are gone; colour consistency is left out at weight 0."""
+    """Without wrong pairs, contrast and penalty their losses are gone; colour consistency is left out at weight 0."""
     for config, expected in (
-        ("one_stage", {"conditional", "mismatched", "penalty"}),
-        ("stackgan_tree", {"conditional", "mismatched", "unconditional"}),
+        ("one_stage", {"conditional", "mismatched", "contrast", "penalty"}),
+        ("stackgan_tree", {"conditional", "mismatched", "contrast", "unconditional"}),
     ):
         model, batch = _built(config)
         assert set(model.discriminator_losses(batch)) == expected
-        model, batch = _built(config, "--model.init_args.wrong_share", "0", "--model.init_args.penalty", "null")
-        assert set(model.discriminator_losses(batch)) == expected - {"mismatched", "penalty"}
+        none = ["--model.init_args.wrong_share", "0", "--model.init_args.penalty", "null"]
+        plain, batch = _built(config, *none, "--model.init_args.contrast", "null")
+        assert set(plain.discriminator_losses(batch)) == expected - {"mismatched", "contrast", "penalty"}
+        assert set(plain.generator_losses(batch)) == set(model.generator_losses(batch)) - {"contrast"}
     losses = model.generator_losses(batch)
-    assert set(losses) == {"conditional", "unconditional", "condition", "colour"}
+    assert set(losses) == {"conditional", "unconditional", "contrast", "condition", "colour"}
     assert model.generator_weights["colour"] == 0
     with pytest.raises(UserError, match="wrong_share is 1"):
         _built("one_stage", "--model.init_args.wrong_share", "1")

@@ -54,7 +54,9 @@ def test_training_captions_are_drawn_from_the_checkpoint_alone(encoder):
     other = next(make(SPEC) for make in ENCODERS.values() if type(make(SPEC)) is type(encoder)).eval()
     with pytest.raises(UserError, match="no captions to draw from"):
         other.draw(2)
+    assert other.kept(3).shape[0] == 0
     other.load_state_dict(encoder.state_dict())
+    assert torch.equal(other.kept(3), encoder.prepare({"text": TEXTS[:3]})["words"])
     drawn = [c.rows(None, 20, torch.Generator().manual_seed(3))["text"] for c in (encoder, other)]
     assert drawn[0] == drawn[1]
     assert set(drawn[0]) == set(TEXTS[:4])

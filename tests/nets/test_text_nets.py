@@ -80,6 +80,17 @@ def test_a_product_head_adds_up_what_an_image_shows_of_each_word():
     assert torch.allclose(head(maps, one + other) - none, head(maps, one) + head(maps, other) - 2 * none)
 
 
+@pytest.mark.parametrize("name", ["product", "joined"])
+def test_comparing_all_pairs_is_the_answer_for_each(name):
+    torch.manual_seed(0)
+    head = HEADS[name](8, 6, (2, 3))
+    maps, codes = torch.randn(4, 8, 2, 3), torch.randn(5, 6)
+    found = head.compare(maps, codes)
+    assert found.shape == (4, 5)
+    each = torch.stack([head(maps, code.expand(4, 6)) for code in codes], 1)
+    assert torch.allclose(found, each, atol=1e-5)
+
+
 def test_what_cannot_be_drawn_is_one_line():
     with pytest.raises(UserError, match="branches is 4: want at most 3"):
         TreeNet(ImageSpec(3, 16, 16), 5, 6, branches=4)

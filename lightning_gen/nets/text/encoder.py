@@ -48,6 +48,7 @@ class TextEncoder(Condition):
             raise UserError(f"data has no captions: condition {type(self).__name__} wants a set with captions")
         self.captions: list[str] = []
         self._known: dict[str, Tensor] = {}
+        self._kept: Tensor | None = None
 
     @abstractmethod
     def read(self, text: str) -> Tensor:
@@ -89,6 +90,14 @@ class TextEncoder(Condition):
 
     def learn(self, batches: Iterable[Batch]) -> None:
         self.captions = list(islice((text for batch in batches for text in batch["text"]), _POOL))
+        self._kept = None
+
+    def kept(self, most: int) -> Tensor:
+        """Return the first `most` of the captions that are kept, as read, (P, L) on the device; none before `learn`."""
+        if self._kept is None or self._kept.device != self.place.device:
+            rows = torch.stack([self._row(text) for text in self.captions or [""]])
+            self._kept = rows[: len(self.captions)].to(self.place.device)
+        return self._kept[:most]
 
     def draw(self, n: int, generator: Generator | None = None) -> Batch:
         if not self.captions:
@@ -105,6 +114,7 @@ class TextEncoder(Condition):
         """Restore what `texts` returned."""
         self.captions = texts["captions"]
         self._known.clear()
+        self._kept = None
 
     def get_extra_state(self) -> Tensor:
         # Text as bytes in a tensor: an EMA, an export and a checkpoint of plain values all keep it.

@@ -39,6 +39,10 @@ class TextDiscriminator(nn.Module, ABC):
     def match(self, maps: Tensor, code: Tensor) -> Tensor:
         """Maps and codes (B, K) -> logits (B,)."""
 
+    @abstractmethod
+    def compare(self, maps: Tensor, codes: Tensor) -> Tensor:
+        """Maps of B images and codes (M, K) -> logits of all pairs, (B, M)."""
+
     def judge(self, maps: Tensor) -> Tensor | None:
         """Maps -> logits (B,) of the image alone; None where the network does not ask this."""
         return None
@@ -106,6 +110,9 @@ class _Strided(TextDiscriminator):
 
     def match(self, maps: Tensor, code: Tensor) -> Tensor:
         return self.matching(maps, code)
+
+    def compare(self, maps: Tensor, codes: Tensor) -> Tensor:
+        return self.matching.compare(maps, codes)
 
 
 @final
@@ -176,3 +183,6 @@ class ResidualDiscriminator(TextDiscriminator):
 
     def match(self, maps: Tensor, code: Tensor) -> Tensor:
         return self.head(maps, code)
+
+    def compare(self, maps: Tensor, codes: Tensor) -> Tensor:
+        return self.head.compare(maps, codes)

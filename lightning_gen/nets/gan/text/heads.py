@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.nets.gan.text.blocks import Joined
 from lightning_gen.nets.layers.last import LastConv2d, LastLinear
+from lightning_gen.precision import full_precision
 
 __all__ = ["JoinedHead", "MatchingHead", "ProductHead"]
 
@@ -22,6 +23,12 @@ class MatchingHead(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, maps: Tensor, code: Tensor) -> Tensor: ...
+
+    def compare(self, maps: Tensor, codes: Tensor) -> Tensor:
+        """Maps of B images and codes (M, K) of M texts -> logits of all pairs, (B, M)."""
+        count = len(codes)
+        pairs = maps.repeat_interleave(count, 0), codes.repeat(len(maps), 1)
+        return self(*pairs).unflatten(0, (-1, count))
 
 
 @final
@@ -48,6 +55,12 @@ class ProductHead(MatchingHead):
     def forward(self, maps: Tensor, code: Tensor) -> Tensor:
         x = maps.flatten(1)
         return self.alone(x).flatten() + self.scale * (self.image(x) * self.text(code)).sum(1)
+
+    def compare(self, maps: Tensor, codes: Tensor) -> Tensor:
+        x = maps.flatten(1)
+        image, text = self.image(x), self.text(codes)
+        with full_precision(x):
+            return self.alone(x) + self.scale * image @ text.T  # (B, 1) + (B, M)
 
 
 @final
