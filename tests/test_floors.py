@@ -11,6 +11,7 @@ GROUND = {
     "music",
     "reading",
     "batches",
+    "cache",
     "captioned",
     "context",
     "precision",
@@ -19,6 +20,7 @@ GROUND = {
     "resampling",
     "schedules",
     "serving",
+    "threads",
 }
 BELOW = {
     **dict.fromkeys((*GROUND, "nets", "bijections", "contracts"), GROUND),

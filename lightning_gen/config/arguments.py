@@ -1,6 +1,7 @@
 """The parser of every command but `fit`: its errors are one plain line, and it knows the arguments commands share."""
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,7 +10,7 @@ from lightning_gen.config.trust import VARIABLE, grant
 from lightning_gen.errors import IMAGE_LIMIT, SEED_LIMIT, UserError
 from lightning_gen.files import check_target
 
-__all__ = ["Arguments", "any_seed", "fraction", "images_seen", "natural", "positive", "share"]
+__all__ = ["Arguments", "above_zero", "any_seed", "images_seen", "natural", "not_negative", "positive", "share"]
 
 
 class Arguments(argparse.ArgumentParser):
@@ -89,6 +90,8 @@ images_seen = _number(int, lambda value: 1 <= value <= IMAGE_LIMIT, f"a whole nu
 #: of randomness
 any_seed = _number(int, lambda value: 0 <= value <= SEED_LIMIT, f"a whole number, 0 to {SEED_LIMIT}")
 #: a number above 0, such as a temperature
-fraction = _number(float, lambda value: value > 0, "a number above 0")
-#: a number, 0 or more, such as what is left of a distance
-share = _number(float, lambda value: value >= 0, "a number, 0 or more")
+above_zero = _number(float, lambda value: 0 < value < math.inf, "a number above 0")
+#: a number, 0 or more, such as the largest size of a component of noise
+not_negative = _number(float, lambda value: 0 <= value < math.inf, "a number, 0 or more")
+#: a part of a whole, or a probability
+share = _number(float, lambda value: 0 <= value <= 1, "a number, 0 to 1")

@@ -29,8 +29,8 @@ __all__ = [
 
 #: the header of an export says how the model is built; the weights are no part of it
 _LONGEST_HEADER = 1 << 20
-#: the class of sets that a library fetches from the Hugging Face hub, and the library
-_HUB, _HUB_LIBRARY = "lightning_gen.data.huggingface.HubSet", "datasets"
+#: the package that a user trusts who lets a run fetch a set from wherever it says
+_FETCHING = "datasets"
 
 
 def load_run(folder: str | Path, checkpoint: str = "last") -> tuple[ImageModule, ImageData]:
@@ -78,7 +78,7 @@ def load_data(config: str | Path, of_run: bool = False) -> ImageData:
 
 def _of_run(value: Any) -> Any:
     """A section of a run, which may come from elsewhere, without what would fetch: downloads to a far folder are not
-    done, and a set of the hub is refused unless the user trusts the library that fetches it."""
+    done, and sets of the hub or of an address are refused unless the user trusts `_FETCHING`."""
     if isinstance(value, list):
         return [_of_run(item) for item in value]
     if not isinstance(value, dict):
@@ -87,13 +87,23 @@ def _of_run(value: Any) -> Any:
     arguments = found.get("init_args")
     if not isinstance(arguments, dict):
         return found
-    path = arguments.get("path")
-    if found.get("class_path") == _HUB and not Path(str(path)).is_dir() and _HUB_LIBRARY not in trusted_packages():
-        wanted = f"--trust {_HUB_LIBRARY} to fetch it, or --data CONFIG"
-        raise UserError(f"data.path is {str(path)[:80]}, a set of the hub that a run names: want {wanted}")
+    far = _far(found.get("class_path"), arguments)
+    if far and _FETCHING not in trusted_packages():
+        raise UserError(f"{far} that a run names: want --trust {_FETCHING} to fetch it, or --data CONFIG")
     root = Path(str(arguments.get("root", "data")))
     near = not root.is_absolute() and not {"..", "~"} & set(root.parts)
     return found if near or not arguments.get("download") else {**found, "init_args": {**arguments, "download": False}}
+
+
+def _far(class_path: Any, arguments: dict[str, Any]) -> str | None:
+    """What a set would be fetched from, in words; None where it lies on this machine."""
+    name = str(class_path).rpartition(".")[2]  # a class may be named by each module that imports it
+    path, root = str(arguments.get("path")), str(arguments.get("root"))
+    if name == "HubSet" and not Path(path).is_dir():
+        return f"data.path is {path[:80]}, a set of the hub"
+    if name == "ShardedImages" and "://" in root:
+        return f"data.root is {root[:80]}, an address"
+    return None
 
 
 def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> ImageData:

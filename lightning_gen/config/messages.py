@@ -3,9 +3,10 @@ configuration library's report of a wrong one."""
 
 import difflib
 import importlib
-import inspect
 import re
 from typing import Any
+
+from lightning_gen.config.signatures import parameters
 
 __all__ = ["flat", "nearest", "plain_line"]
 
@@ -98,7 +99,7 @@ def nearest(name: str, known: list[str]) -> str:
 def _arguments(path: str) -> list[str]:
     module, _, name = path.rpartition(".")
     try:
-        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        known, _ = parameters(getattr(importlib.import_module(module), name), 0)
     except (ImportError, AttributeError, ValueError, TypeError):
         return []
-    return [name for name in parameters if name not in ("args", "kwargs")]
+    return [name for name in known if name != "**"]

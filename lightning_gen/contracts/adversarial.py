@@ -24,6 +24,7 @@ from lightning_gen.contracts.module import ImageModule
 from lightning_gen.contracts.ramped_adam import RampedAdam
 from lightning_gen.distributed import average_gradients, average_tensors
 from lightning_gen.images import ImageSpec
+from lightning_gen.precision import full_precision
 
 __all__ = ["AdversarialModule"]
 
@@ -226,7 +227,7 @@ class AdversarialModule(ImageModule):
 
     def _backward(self, loss: Tensor) -> None:
         # A backward pass follows the types of its forward pass; second derivatives would be cast to 16 bits once more.
-        with self._unsynchronised(), torch.autocast(self.device.type, enabled=False):
+        with self._unsynchronised(), full_precision(loss):
             self.manual_backward(loss)
 
     def _step(self, player: PlayerName) -> None:

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from typing import Any, final
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -11,6 +10,7 @@ from lightning_gen.batches import Batch
 from lightning_gen.contracts.module import ImageModule, OptimizerFactory
 from lightning_gen.distributed import average_gradients, copy_from_first_process
 from lightning_gen.images import ImageSpec
+from lightning_gen.precision import full_precision
 from lightning_gen.schedules import Schedule
 
 __all__ = ["DescentModule"]
@@ -43,6 +43,7 @@ class DescentModule(ImageModule):
 
     @final
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        batch = self.prepare(batch)
         self.apply_schedule()
         self.batches_seen += 1
         if self.averages_gradients:
@@ -80,7 +81,7 @@ class DescentModule(ImageModule):
         if first:
             optimizer.zero_grad()
         loss, count = self._loss(batch), self.trainer.accumulate_grad_batches  # type: ignore[attr-defined]
-        with torch.autocast(self.device.type, enabled=False):
+        with full_precision(loss):
             (loss if count == 1 else loss / count).backward()
             if last:
                 self._step(optimizer)

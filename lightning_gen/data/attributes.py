@@ -6,14 +6,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, final
 
 import torch
 
-from lightning_gen.data.augment import Augmentation
-from lightning_gen.data.files import DEFAULT_LOADER, Catalogue, Loader
+from lightning_gen.data.files import Catalogue
 from lightning_gen.data.folders import FolderImages
-from lightning_gen.data.levels import Levels
 from lightning_gen.data.rows import Column
 from lightning_gen.errors import UserError
 
@@ -46,25 +44,13 @@ class AttributeImages(FolderImages):
         attributes: Sequence[str],
         categories: dict[str, int] | None = None,
         table: str | None = None,
-        size: int | None = None,
-        channels: Literal[1, 3] | None = None,
-        crop: int | None = None,
-        levels: Levels | None = None,
-        share: float = 0.1,
-        split_seed: int = 0,
-        loader: Loader = DEFAULT_LOADER,
-        batch_size: int = 64,
-        seed: int = 0,
-        augment: Augmentation | None = None,
-        on_device: bool = True,
+        **kwargs: Any,
     ) -> None:
         self.attributes, self.categories, self.table = list(attributes), dict(categories or {}), table
         unknown = sorted(set(self.categories) - set(self.attributes))
         if not self.attributes or unknown:
             raise UserError(f"data.categories has {', '.join(unknown) or 'nothing'}: want names of data.attributes")
-        super().__init__(
-            root, size, channels, crop, levels, share, split_seed, loader, batch_size, seed, augment, on_device
-        )
+        super().__init__(root, **kwargs)
 
     @property
     def attribute_names(self) -> tuple[str, ...]:

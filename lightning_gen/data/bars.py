@@ -1,30 +1,22 @@
-"""Bars of melody with the chord and the bar before: from a folder of MIDI files, or drawn from a known grammar.
+"""Bars of melody with the chord and the bar before, and such bars drawn from a known grammar.
 
 A batch holds ``image`` uint8 (B, 1, 1, 16), see `music.notation`; ``label``, the class of the chord; and ``previous``,
 the bar before, rests where there is none.
 """
 
 import math
-import sys
-import zipfile
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Mapping
 from typing import final
 
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Generator, Tensor
 
 from lightning_gen.contracts import Split
-from lightning_gen.data.folders import check_share, held_out
 from lightning_gen.data.memory import MemoryImages
 from lightning_gen.data.rows import Column
-from lightning_gen.errors import UserError, check_counts
+from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
-from lightning_gen.music.midi import LARGEST, Tune, UnusableError, read_tune
 from lightning_gen.music.notation import (
     CHORDS,
     HOLD,
@@ -38,11 +30,7 @@ from lightning_gen.music.notation import (
     transposed,
 )
 
-__all__ = ["Bars", "MidiFolder", "ToyMelodies", "say_once", "tunes_by_split", "what_was_found"]
-
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
-_ENDINGS = (".mid", ".midi")
-_SAID: set[str] = set()
+__all__ = ["Bars", "ToyMelodies"]
 
 
 class Bars(MemoryImages):
@@ -80,111 +68,6 @@ class Bars(MemoryImages):
         moved = [(*transposed(bars, chords, key), transposed(previous, chords, key)[0]) for key in keys]
         image, label, before = (torch.cat(parts) for parts in zip(*moved, strict=True))
         return {"image": image[:, None, None], "label": label, "previous": before[:, None, None]}
-
-
-@final
-class MidiFolder(Bars):
-    """MIDI files with a melody track and a chord track, below a folder or in a zip file. Those in 4/4 are read, bar by
-    bar, see `midi.read_tune`; what is left out is counted on standard error. Splits are made by tune, before
-    transposition.
-
-    Args:
-        root: folder, searched through all sub-folders, or zip file.
-        share: of the tunes, for each of val and test, above 0, below 0.5.
-        split_seed: each value is another cut into splits.
-        all_keys: see `Bars`, as are `batch_size`, `seed` and `on_device`.
-
-    Raises:
-        UserError: there is no such place, or fewer than three usable tunes in it.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        share: float = 0.1,
-        split_seed: int = 0,
-        all_keys: bool = True,
-        batch_size: int = 64,
-        seed: int = 0,
-        on_device: bool = True,
-    ) -> None:
-        check_share(share)
-        super().__init__(all_keys, batch_size, seed, on_device)
-        self.root, self.share, self.split_seed = Path(root).expanduser(), share, split_seed
-        if not self.root.exists():
-            raise UserError(f"data.root is {self.root}, which does not exist: want a folder or zip file of MIDI files")
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        root = self.root.resolve()
-        place = root.with_suffix("") if root.suffix == ".zip" else root
-        return place.parent.name if place.name in _SPLITS else place.name
-
-    @cached_property
-    def _read(self) -> dict[str, Tune]:
-        found, left_out = {}, Counter[str]()
-        for name, content in _files(self.root):
-            try:
-                found[name] = read_tune(content)
-            except UnusableError as reason:
-                left_out[str(reason)] += 1
-        if len(found) < 3:
-            raise UserError(
-                f"data.root is {self.root}, with {what_was_found(found, left_out)}: want 3 tunes in 4/4 or more"
-            )
-        say_once(f"{self.root}: {what_was_found(found, left_out)}")
-        return found
-
-    def tunes(self) -> Mapping[Split, list[tuple[Tensor, Tensor, Tensor]]]:
-        return tunes_by_split(self._read, self.share, self.split_seed)
-
-
-def tunes_by_split(
-    found: Mapping[str, Tune], share: float, seed: int
-) -> Mapping[Split, list[tuple[Tensor, Tensor, Tensor]]]:
-    """Cut tunes by name into splits, as `Bars.tunes` wants them."""
-    names = sorted(found)
-    places = held_out({"train": names}, share, seed)
-    tunes = {split: [found[names[i]] for i in places[split].tolist()] for split in _SPLITS}
-    return {split: [(tune.bars, tune.chords, tune.previous) for tune in some] for split, some in tunes.items()}
-
-
-def what_was_found(found: Mapping[str, Tune], left_out: Counter[str]) -> str:
-    """``403 usable tunes of 13,701 bars; 397 files left out (281 meter 6/8, ...)``."""
-    bars = sum((tune.dropped for tune in found.values()), Counter[str]())
-    parts = [f"{len(found)} usable tunes of {sum(len(tune.bars) for tune in found.values()):,} bars"]
-    for what, counted in (("files left out", left_out), ("bars left out", bars)):
-        if counted:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in counted.most_common(6))
-            parts.append(f"{sum(counted.values())} {what} ({reasons})")
-    return "; ".join(parts)
-
-
-@rank_zero_only
-def say_once(text: str) -> None:
-    """Say what was found, once in a process."""
-    if text not in _SAID:
-        _SAID.add(text)
-        print(f"lightning-gen: {text}", file=sys.stderr)
-
-
-def _files(root: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of all MIDI files, in order; of those larger than 4 MiB one byte more than that."""
-    if root.is_dir():
-        paths = sorted(
-            p for p in root.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file() and not p.is_symlink()
-        )
-        for path in paths:
-            with path.open("rb") as stream:
-                yield path.relative_to(root).as_posix(), stream.read(LARGEST + 1)
-        return
-    try:
-        with zipfile.ZipFile(root) as archive:
-            for member in sorted(name for name in archive.namelist() if name.lower().endswith(_ENDINGS)):
-                with archive.open(member) as stream:
-                    yield member, stream.read(LARGEST + 1)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise UserError(f"data.root is {root}: {error}; want a folder or zip file of MIDI files") from error
 
 
 @final

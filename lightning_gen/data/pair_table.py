@@ -4,12 +4,10 @@ import csv
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from lightning_gen.contracts import Split
-from lightning_gen.data.augment import Augmentation
 from lightning_gen.data.pairs import FilePairs, PairFile, opener
-from lightning_gen.data.sides import Side
 from lightning_gen.data.sources import Folder
 from lightning_gen.errors import UserError
 
@@ -22,28 +20,16 @@ class TablePairs(FilePairs):
 
     Args:
         table: CSV with a first line that names the columns ``source``, ``image`` and, where splits are given,
-            ``split`` (train, val or test): paths from the folder of the table, inside which the pictures lie.
-        size: of both sides; the other arguments as those of `FilePairs`.
+            ``split`` (train, val or test): paths from the folder of the table, inside which the pictures lie;
+            the other arguments are those of `FilePairs`.
 
     Raises:
         UserError: no such table, column or picture.
     """
 
-    def __init__(
-        self,
-        table: str,
-        size: int | list[int] = 128,
-        share: float = 0.1,
-        split_seed: int = 0,
-        batch_size: int = 4,
-        seed: int = 0,
-        augment: Augmentation | None = None,
-        on_device: bool = True,
-        read_source: Side | None = None,
-        read_image: Side | None = None,
-    ) -> None:
+    def __init__(self, table: str, **kwargs: Any) -> None:
         self.table = Path(table).expanduser()
-        super().__init__(size, share, split_seed, batch_size, seed, augment, on_device, read_source, read_image)
+        super().__init__(**kwargs)
 
     @property
     def name(self) -> str:  # type: ignore[override]

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 import torch
 from PIL import Image
@@ -111,29 +111,15 @@ class SideBySide(FilePairs):
 
     Args:
         root: folder or zip file of pictures, with or without ``train``, ``val`` and ``test`` in it.
-        size: of each half; the other arguments as those of `FilePairs`.
-        source: which half is translated into the other.
+        source: which half is translated into the other; the other arguments are those of `FilePairs`.
 
     Raises:
         UserError: no pictures, or one of an odd width.
     """
 
-    def __init__(
-        self,
-        root: str,
-        size: int | list[int] = 128,
-        source: Literal["left", "right"] = "right",
-        share: float = 0.1,
-        split_seed: int = 0,
-        batch_size: int = 4,
-        seed: int = 0,
-        augment: Augmentation | None = None,
-        on_device: bool = True,
-        read_source: Side | None = None,
-        read_image: Side | None = None,
-    ) -> None:
+    def __init__(self, root: str, source: Literal["left", "right"] = "right", **kwargs: Any) -> None:
         self.root, self.source_half = Path(root).expanduser(), source
-        super().__init__(size, share, split_seed, batch_size, seed, augment, on_device, read_source, read_image)
+        super().__init__(**kwargs)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -164,29 +150,15 @@ class FolderPairs(FilePairs):
 
     Args:
         sources: folder or zip file of the sources, with or without ``train``, ``val`` and ``test`` in it.
-        images: the same of their targets.
-        size: of both sides; the other arguments as those of `FilePairs`.
+        images: the same of their targets; the other arguments are those of `FilePairs`.
 
     Raises:
         UserError: a picture has no partner; two pictures of a folder have one name; the folders have other splits.
     """
 
-    def __init__(
-        self,
-        sources: str,
-        images: str,
-        size: int | list[int] = 128,
-        share: float = 0.1,
-        split_seed: int = 0,
-        batch_size: int = 4,
-        seed: int = 0,
-        augment: Augmentation | None = None,
-        on_device: bool = True,
-        read_source: Side | None = None,
-        read_image: Side | None = None,
-    ) -> None:
+    def __init__(self, sources: str, images: str, **kwargs: Any) -> None:
         self.roots = Path(sources).expanduser(), Path(images).expanduser()
-        super().__init__(size, share, split_seed, batch_size, seed, augment, on_device, read_source, read_image)
+        super().__init__(**kwargs)
 
     @property
     def name(self) -> str:  # type: ignore[override]

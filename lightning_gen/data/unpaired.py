@@ -249,7 +249,7 @@ class HiddenPairs(UnpairedImages):
         on_device: bool = True,
     ) -> None:
         super().__init__(batch_size, seed, augment, on_device)
-        self.pairs = SideBySide(root, size, source, share, split_seed)
+        self.pairs = SideBySide(root, source, size=size, share=share, split_seed=split_seed)
 
     @property
     def spec(self) -> ImageSpec:

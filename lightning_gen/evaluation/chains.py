@@ -97,7 +97,7 @@ def chain_metrics(
     count = chain_count(data, split, samples)
     if not count:
         return {}
-    known = {row.numpy().tobytes() for row in _bars(data, "train")}
+    known = set(_rows(_bars(data, "train")))
 
     def block(index: int) -> Tensor:
         chords, previous, real = _patterns(data, split, index)
@@ -155,5 +155,10 @@ def _tones(bars: Tensor, chords: Tensor) -> Tensor:
 
 
 def _copied(bars: Tensor, known: set[bytes]) -> Tensor:
-    found = [[bar.numpy().tobytes() in known for bar in chain] for chain in bars]
-    return torch.tensor(found).double().mean(1)
+    found = [row in known for row in _rows(bars.flatten(0, 1))]
+    return torch.tensor(found).double().view(len(bars), -1).mean(1)
+
+
+def _rows(bars: Tensor) -> list[bytes]:
+    """Bars uint8 (N, 16) as values to look up; a row at a time, those of a training set took a second and a half."""
+    return bars.contiguous().numpy().view(f"V{STEPS}").ravel().tolist()

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lightning_gen.batches import join
+from lightning_gen.cache import cache_path, cached
 from lightning_gen.contracts import ImageData, Split
 from lightning_gen.distributed import rank_and_world
-from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.evaluation.collection import collect, read_block
 from lightning_gen.evaluation.readers import attribute_reader
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from lightning_gen.batches import join
+from lightning_gen.cache import cache_path, cached
 from lightning_gen.contracts import ImageData
-from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.evaluation.rows import data_identity
 from lightning_gen.metrics.readers import AttributeReader, fit_reader
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lightning_gen.batches import join
+from lightning_gen.cache import cache_path, cached
 from lightning_gen.contracts import ImageData, Split
-from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.evaluation.collection import collect, read_block, untouched
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.images import ImageSpec, label_map

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lightning_gen.batches import join, select_rows
+from lightning_gen.cache import cache_path, cached
 from lightning_gen.contracts import DescribedData, GenerativeModule, ImageData, Split
-from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.evaluation.collection import BLOCK, collect, read_block, sample_block, untouched
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.images import ImageSpec

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from lightning_gen.config.arguments import Arguments, fraction, images_seen, positive
+from lightning_gen.config.arguments import Arguments, above_zero, images_seen, positive
 from lightning_gen.config.loading import checkpoint_path, read_checkpoint
 from lightning_gen.errors import UserError
 from lightning_gen.reading import plain, read_json, read_rows
@@ -140,8 +140,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--devices", type=positive, nargs="+", default=[8, 64, 512], help="how many (8 64 512)")
     parser.add_argument("--images", type=images_seen, required=True, help="training images of the whole training")
-    parser.add_argument("--efficiency", type=fraction, default=1.0, help="weak scaling, up to 1 (1: a lower bound)")
-    parser.add_argument("--price", type=fraction, help="of an hour of one device, in any currency")
+    parser.add_argument("--efficiency", type=above_zero, default=1.0, help="weak scaling, up to 1 (1: a lower bound)")
+    parser.add_argument("--price", type=above_zero, help="of an hour of one device, in any currency")
     options = parser.parse_args(arguments)
     if options.efficiency > 1:
         raise UserError(f"--efficiency {options.efficiency:g} given: want at most 1")

@@ -13,7 +13,8 @@ from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance, Value
 from lightning_gen.metrics.extractors import Extractor
-from lightning_gen.music.notation import HOLD, LOWEST, PITCHES, STEPS, SYMBOLS, chord_pitches
+from lightning_gen.music.bars import check_bars
+from lightning_gen.music.notation import HOLD, LOWEST, PITCHES, STEPS, chord_pitches
 
 __all__ = ["STATISTICS", "BarStatistics", "HistogramOverlap", "bar_statistics", "chord_tones", "overlaps", "repeats"]
 
@@ -132,8 +133,7 @@ class BarStatistics(Extractor):
 
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__(spec)
-        if (spec.shape, spec.levels) != ((1, 1, STEPS), SYMBOLS):
-            raise UserError(f"data has images of {spec}: evaluation.extractor BarStatistics wants bars of melody")
+        check_bars(spec, "evaluation.extractor BarStatistics")
 
     @property
     def dims(self) -> int:

@@ -1,36 +1,29 @@
 """The generative adversarial network (Goodfellow et al. 2014, Algorithm 1); DCGAN, LSGAN, WGAN, WGAN-GP, SN-GAN,
 conditional GANs, AC-GAN and R3GAN by its parts."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from lightning_gen.batches import Batch
-from lightning_gen.contracts import (
-    AdversarialModule,
-    AdversarialTraining,
-    GenerativeModule,
-    ImageData,
-    Losses,
-    NoiseModule,
-    PlayerName,
-)
+from lightning_gen.contracts import AdversarialTraining, Losses
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.losses.penalties import Regularizer, StepCount, penalty_terms
+from lightning_gen.losses.penalties import Regularizer
+from lightning_gen.models.noise_to_image import NoiseToImage
+from lightning_gen.models.regularized import RegularizedModule
 from lightning_gen.nets.condition import Condition, Unconditional
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.discriminator import Discriminator, DiscriminatorOutput
 from lightning_gen.nets.gan.generator import ConditionedGenerator, Generated
-from lightning_gen.nets.text.encoder import learn_captions
 
 __all__ = ["GAN"]
 
 
 @final
-class GAN(AdversarialModule, GenerativeModule, NoiseModule):
+class GAN(NoiseToImage, RegularizedModule):
     """A generator and a discriminator that minimise the two sides of `loss`. A conditional one uses the labels of the
     batch for real and generated images alike.
 
@@ -74,19 +67,10 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
         self.generator = ConditionedGenerator(conditions, generator(spec, latent_dim, conditions.features))
         self.discriminator = discriminator(spec)
         self.augment = augment or NoAugment()
-        if conditions.keys != self.discriminator.keys:
-            one, other = (", ".join(keys) or "nothing" for keys in (conditions.keys, self.discriminator.keys))
-            raise UserError(f"model.condition tells of {one}, the discriminator's head looks at {other}: want the same")
-
-    @property
-    def condition_keys(self) -> tuple[str, ...]:
-        return self.generator.condition.keys
+        self.check_same_condition(self.discriminator)
 
     def make_fakes(self, batch: Batch) -> Generated:
         return self.generator(self.noise(len(batch["image"]), self.latent_dim), batch)
-
-    def augmented(self, x: Tensor) -> Tensor:
-        return self.augment(x)
 
     def discriminate(self, x: Tensor, batch: Batch | None = None) -> DiscriminatorOutput:
         """Signed images (B, C, H, W), augmented as in training -> outputs of the discriminator."""
@@ -98,11 +82,7 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
         self.latest_logits = {"real": of_real.logits.detach(), "fake": of_fake.logits.detach()}
         losses = {"adversarial": self.loss.discriminator(of_real.logits, of_fake.logits)}
         losses |= _named(auxiliary_real=of_real.auxiliary, auxiliary_fake=of_fake.auxiliary)
-        return losses | self._penalties(batch, real, fake.to(real.dtype))  # mixed precision generates in 16 bits
-
-    def _penalties(self, batch: Batch, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        count = StepCount(self.steps_made["discriminator"], self.images_seen)
-        return penalty_terms(self.regularizers, lambda x: self.discriminate(x, batch).logits, real, fake, count)
+        return losses | self.penalties(lambda x: self.discriminate(x, batch).logits, real, fake)
 
     def generator_losses(self, batch: Batch) -> Losses:
         fakes = self.fakes(batch)
@@ -113,49 +93,9 @@ class GAN(AdversarialModule, GenerativeModule, NoiseModule):
     def _logits_of_real(self, batch: Batch) -> Tensor:
         return self.discriminate(to_signed(batch["image"], self.spec.levels), batch).logits
 
-    @property
-    def losses(self) -> dict[str, Tensor]:
-        return super().losses | self.augment.readings()
-
-    def after_batch(self, batch: Batch) -> None:
-        if "real" in self.latest_logits:
-            self.augment.observe(self.latest_logits["real"], self.images_seen)
-
-    def settle(self) -> None:
-        for regularizer in self.regularizers:
-            regularizer.settle(StepCount(self.steps_made["discriminator"], self.images_seen), self.device)
-
-    def step_constants(self) -> Hashable:
-        count = StepCount(self.steps_made["discriminator"], self.images_seen)
-        return tuple(regularizer.constants(count) for regularizer in self.regularizers)
-
-    def after_step(self, player: PlayerName) -> None:
-        if player == "discriminator":
-            for regularizer in self.regularizers:
-                regularizer.project(self.discriminator)
-
-    def setup(self, stage: str) -> None:
-        if stage == "fit":
-            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
-            learn_captions(self, lambda: data.captions("train"))
-
-    def sample(
-        self,
-        n: int,
-        condition: Batch | None = None,
-        temperature: float = 1.0,
-        generator: Generator | None = None,
-    ) -> Tensor:
-        rows = self.generator.condition.rows(condition, n, generator)
-        z = temperature * self.noise(n, self.latent_dim, generator=generator)
-        return self.generate(z, rows)
-
     def generate(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         """z (B, Z), and a condition of B rows where the model has one -> uint8 (B, C, H, W); deterministic."""
         return from_signed(self.generator(z, condition).image, self.spec.levels)
-
-    def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
-        return self.generator.condition.rows(None, n, generator)
 
 
 def _named(**losses: Tensor | None) -> dict[str, Tensor]:

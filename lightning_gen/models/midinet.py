@@ -1,28 +1,29 @@
 """MidiNet: melodies bar by bar, each given its chord and the bar before (Yang et al. 2017)."""
 
-from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
 from torch import Generator, Tensor, nn
 
 from lightning_gen.batches import Batch
-from lightning_gen.contracts import AdversarialModule, AdversarialTraining, GenerativeModule, Losses, PlayerName
+from lightning_gen.contracts import AdversarialTraining, GenerativeModule, Losses
 from lightning_gen.errors import check_counts
 from lightning_gen.images import ImageSpec
 from lightning_gen.losses.adversarial import AdversarialLoss
-from lightning_gen.losses.penalties import Regularizer, StepCount, penalty_terms
+from lightning_gen.losses.penalties import Regularizer
+from lightning_gen.models.regularized import RegularizedModule
+from lightning_gen.music.bars import check_bars
 from lightning_gen.music.notation import chord_vector, legal
 from lightning_gen.nets.gan.discriminator import DiscriminatorOutput
-from lightning_gen.nets.music.condition import check_bars, draw_chord, one_hot_bars
+from lightning_gen.nets.music.condition import draw_chord, one_hot_bars
 from lightning_gen.nets.music.midinet import BarDiscriminator, BarGenerator, BarOutput, GumbelOneHot
 
 __all__ = ["MidiNet"]
 
 
 @final
-class MidiNet(AdversarialModule, GenerativeModule):
+class MidiNet(RegularizedModule, GenerativeModule):
     """The generator minimises -log D(G(z)) + 0.1 |E f(x) - E f(G(z))|^2 / 2 + 0.01 |E x - E G(z)|^2 / 2, f the first
     layer of the discriminator (Yang et al. 2017, Eq. 2), twice for each step of the discriminator. Where there are
     several processes each matches the means of its own bars.
@@ -57,7 +58,7 @@ class MidiNet(AdversarialModule, GenerativeModule):
         output: BarOutput | None = None,
         latent_dim: int = 100,
     ) -> None:
-        check_bars(spec, "MidiNet")
+        check_bars(spec, "MidiNet", chords=True)
         check_counts("model", latent_dim=latent_dim)
         super().__init__(spec, training)
         self.loss, self.latent_dim = loss, latent_dim
@@ -79,12 +80,7 @@ class MidiNet(AdversarialModule, GenerativeModule):
         of_real, of_fake = self.judge(real, batch).logits, self.judge(fake, batch).logits
         self.latest_logits = {"real": of_real.detach(), "fake": of_fake.detach()}
         losses = {"adversarial": self.loss.discriminator(of_real, of_fake)}
-        count = StepCount(self.steps_made["discriminator"], self.images_seen)
-        critic = partial(self._logits, batch)
-        return losses | penalty_terms(self.regularizers, critic, real, fake.to(real.dtype), count)
-
-    def _logits(self, batch: Batch, bars: Tensor) -> Tensor:
-        return self.judge(bars, batch).logits
+        return losses | self.penalties(lambda bars: self.judge(bars, batch).logits, real, fake)
 
     def generator_losses(self, batch: Batch) -> Losses:
         real, fake = one_hot_bars(batch["image"]), self.fakes(batch)
@@ -94,19 +90,6 @@ class MidiNet(AdversarialModule, GenerativeModule):
             "features": _half_square(of_fake.features[0].mean(0) - of_real.features[0].detach().mean(0)),
             "mean_bar": _half_square(fake.mean(0) - real.mean(0)),
         }
-
-    def settle(self) -> None:
-        for regularizer in self.regularizers:
-            regularizer.settle(StepCount(self.steps_made["discriminator"], self.images_seen), self.device)
-
-    def step_constants(self) -> Hashable:
-        count = StepCount(self.steps_made["discriminator"], self.images_seen)
-        return tuple(regularizer.constants(count) for regularizer in self.regularizers)
-
-    def after_step(self, player: PlayerName) -> None:
-        if player == "discriminator":
-            for regularizer in self.regularizers:
-                regularizer.project(self.discriminator)
 
     def sample(
         self,

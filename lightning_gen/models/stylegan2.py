@@ -10,32 +10,24 @@ from torch.nn.functional import softplus
 from torch.optim import Optimizer
 
 from lightning_gen.batches import Batch, select_rows
-from lightning_gen.contracts import (
-    AdversarialModule,
-    AdversarialTraining,
-    GenerativeModule,
-    ImageData,
-    Losses,
-    OptimizerFactory,
-    PlayerName,
-    StyleModule,
-)
+from lightning_gen.contracts import AdversarialTraining, Losses, OptimizerFactory, PlayerName, StyleModule
 from lightning_gen.errors import IMAGE_LIMIT, UserError, check_counts
 from lightning_gen.images import ImageSpec, from_signed, to_signed
 from lightning_gen.losses.penalties import R1, StepCount
+from lightning_gen.models.noise_to_image import NoiseToImage
 from lightning_gen.nets.condition import Condition, Unconditional, check_vector_only
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.discriminator import Discriminator
 from lightning_gen.nets.gan.generator import ConditionedGenerator
 from lightning_gen.nets.gan.style_generator import StyleGenerator
 from lightning_gen.nets.gan.style_layers import ModulatedConv2d
-from lightning_gen.nets.text.encoder import learn_captions
+from lightning_gen.precision import full_precision
 
 __all__ = ["StyleGAN2", "path_lengths"]
 
 
 @final
-class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
+class StyleGAN2(NoiseToImage, StyleModule):
     """The non-saturating game with R1 and path length as optimizer steps of their own, every so many main steps (Karras
     et al. 2020a, Appendix B). Both penalties are computed in float32.
 
@@ -91,18 +83,12 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
         self.augment = augment or NoAugment()
         #: moving mean of the path length
         self.register_buffer("path_mean", torch.zeros(()))
-        if conditions.keys != self.discriminator.keys:
-            one, other = (", ".join(keys) or "nothing" for keys in (conditions.keys, self.discriminator.keys))
-            raise UserError(f"model.condition tells of {one}, the discriminator's head looks at {other}: want the same")
+        self.check_same_condition(self.discriminator)
 
     @property
     def net(self) -> StyleGenerator:
         """The generator without its condition."""
         return cast(StyleGenerator, self.generator.net)
-
-    @property
-    def condition_keys(self) -> tuple[str, ...]:
-        return self.generator.condition.keys
 
     @property
     def ema_copied(self) -> tuple[str, ...]:
@@ -122,9 +108,6 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
         after &= torch.rand(len(w), 1, device=w.device) < self.mixing
         return torch.where(after[:, :, None], self.net.everywhere(other), self.net.everywhere(w))
 
-    def augmented(self, x: Tensor) -> Tensor:
-        return self.augment(x)
-
     def _logits(self, x: Tensor, batch: Batch) -> Tensor:
         """Of signed images (B, C, H, W), augmented as in training."""
         return self.discriminator(self.augment(x), batch).logits
@@ -142,7 +125,7 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
     def regularization(self, player: PlayerName, batch: Batch) -> Losses:
         if not self._due(player, self.steps_made[player] - 1):
             return {}
-        with torch.autocast(self.device.type, enabled=False):
+        with full_precision(self.path_mean):
             return {"r1": self._r1(batch)} if player == "discriminator" else {"path": self._path(batch)}
 
     def _due(self, player: PlayerName, step: int) -> bool:
@@ -175,22 +158,9 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
         self.path_mean.copy_(mean)
         return self.path_every * self.path_weight * (lengths - mean).square().mean() + 0.0 * image.sum()
 
-    @property
-    def losses(self) -> dict[str, Tensor]:
-        return super().losses | self.augment.readings()
-
-    def after_batch(self, batch: Batch) -> None:
-        if "real" in self.latest_logits:
-            self.augment.observe(self.latest_logits["real"], self.images_seen)
-
     def step_constants(self) -> Hashable:
         players: tuple[PlayerName, ...] = ("discriminator", "generator")
         return tuple(self._due(player, self.steps_made[player]) for player in players)
-
-    def setup(self, stage: str) -> None:
-        if stage == "fit":
-            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
-            learn_captions(self, lambda: data.captions("train"))
 
     def sample(
         self,
@@ -201,7 +171,7 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
     ) -> Tensor:
         """As `GenerativeModule.sample`. The mapping normalises its noise, so that a scale of it would change nothing:
         `temperature` scales the distance of styles from their mean instead, and is what `truncate` calls a share."""
-        rows = self.generator.condition.rows(condition, n, generator)
+        rows = self.condition.rows(condition, n, generator)
         w = self.styles(self.noise(n, self.latent_dim, generator=generator), rows)
         return self.render(self.truncate(w, temperature))
 
@@ -215,7 +185,7 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
         return torch.cat([layer.weight * layer.scale for layer in layers])
 
     def styles(self, z: Tensor, condition: Batch | None = None) -> Tensor:
-        return self.net.mapping(z, self.generator.condition.vector(condition))
+        return self.net.mapping(z, self.condition.vector(condition))
 
     def paint(self, w: Tensor) -> Tensor:
         return self.net.synthesis(self.net.everywhere(w))
@@ -223,9 +193,6 @@ class StyleGAN2(AdversarialModule, GenerativeModule, StyleModule):
     def render(self, w: Tensor, generator: Generator | None = None) -> Tensor:
         w = self.net.everywhere(w) if w.dim() == 2 else w
         return from_signed(self.net.synthesis(w, generator is not None, generator), self.spec.levels)
-
-    def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
-        return self.generator.condition.rows(None, n, generator)
 
 
 def path_lengths(image: Tensor, w: Tensor, y: Tensor) -> Tensor:

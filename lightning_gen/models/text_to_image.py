@@ -10,24 +10,17 @@ from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch
 from lightning_gen.captioned import with_captions
-from lightning_gen.contracts import (
-    AdversarialModule,
-    AdversarialTraining,
-    GenerativeModule,
-    ImageData,
-    Losses,
-    NoiseModule,
-    TextModule,
-)
+from lightning_gen.contracts import AdversarialTraining, Losses, TextModule
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, as_pictures, from_signed, grid, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
 from lightning_gen.losses.matching import CaptionContrast, MatchingPenalty, equal_rows, mismatched_rows
+from lightning_gen.models.noise_to_image import NoiseToImage
 from lightning_gen.nets.condition import Condition
 from lightning_gen.nets.gan.augment import Augment, NoAugment
 from lightning_gen.nets.gan.text.discriminator import Matcher, TextDiscriminator
 from lightning_gen.nets.gan.text.generator import Augmentation, Drawn, TextGenerator, TextSource, resized
-from lightning_gen.nets.text.encoder import TextEncoder, learn_captions
+from lightning_gen.nets.text.encoder import TextEncoder
 
 __all__ = ["TextToImage"]
 
@@ -35,7 +28,7 @@ __all__ = ["TextToImage"]
 _GRID = 8
 
 
-class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
+class TextToImage(NoiseToImage, TextModule):
     """A generator of pictures of sentences, and discriminators that are given the sentence.
 
     The discriminators minimise, for the picture of each size, with s = `wrong_share` (Reed et al. 2016, Algorithm 1):
@@ -101,7 +94,7 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         """Draw signed images in the order of `shrinks` for the sentences of a batch, with the loss of the condition."""
 
     def prepare(self, batch: Batch) -> Batch:
-        return self.generator.condition.prepare(batch)
+        return self.condition.prepare(batch)
 
     def condition_of(self, augmentation: Augmentation | None) -> Condition:
         """Build a condition of the generator: a text encoder, with `augmentation` around it where there is one."""
@@ -114,11 +107,6 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         """Make this the generator; noise of samples is that of its network and of its conditions."""
         self.generator = generator
         self.latent_dim = self.net_noise + generator.noise
-
-    def setup(self, stage: str) -> None:
-        if stage == "fit":
-            data: ImageData = self.trainer.datamodule  # type: ignore[attr-defined]
-            learn_captions(self, lambda: data.captions("train"))
 
     def discriminator_losses(self, batch: Batch) -> Losses:
         batch = self.prepare(batch)
@@ -186,26 +174,8 @@ class TextToImage(AdversarialModule, GenerativeModule, NoiseModule, TextModule):
         image = to_signed(batch["image"], self.spec.levels)
         return [resized(image, shrink) for shrink in self.shrinks]
 
-    def after_batch(self, batch: Batch) -> None:
-        if "real" in self.latest_logits:
-            self.augment.observe(self.latest_logits["real"], self.images_seen)
-
-    def sample(
-        self,
-        n: int,
-        condition: Batch | None = None,
-        temperature: float = 1.0,
-        generator: Generator | None = None,
-    ) -> Tensor:
-        rows = self.generator.condition.rows(condition, n, generator)
-        z = temperature * self.noise(n, self.latent_dim, generator=generator)
-        return self.generate(z, rows)
-
     def generate(self, z: Tensor, condition: Batch | None = None) -> Tensor:
         return self.generate_from_code(z, self.generator.code(condition))
-
-    def draw_condition(self, n: int, generator: Generator | None = None) -> Batch | None:
-        return self.generator.condition.rows(None, n, generator)
 
     def text_code(self, texts: Sequence[str]) -> Tensor:
         return self.generator.code({"text": list(texts)})

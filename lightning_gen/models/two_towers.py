@@ -6,10 +6,9 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from lightning_gen.batches import Batch
-from lightning_gen.contracts import ImageData, ImageModule, OptimizerFactory, RetrievalModule
+from lightning_gen.contracts import DescentModule, ImageData, OptimizerFactory, RetrievalModule
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.losses.contrastive import text_image_nce
@@ -20,7 +19,7 @@ __all__ = ["TwoTowers"]
 
 
 @final
-class TwoTowers(ImageModule, RetrievalModule):
+class TwoTowers(DescentModule, RetrievalModule):
     """Minimise `text_image_nce` over batches of pictures and captions. In several processes each compares the pairs of
     its own batch.
 
@@ -36,6 +35,7 @@ class TwoTowers(ImageModule, RetrievalModule):
     """
 
     condition_keys = ("text",)
+    loss_name = "contrastive"
 
     def __init__(
         self,
@@ -48,12 +48,10 @@ class TwoTowers(ImageModule, RetrievalModule):
         gamma: float = 10.0,
         schedule: Schedule | None = None,
     ) -> None:
-        super().__init__(spec, schedule)
+        super().__init__(spec, optimizer, schedule)
         if not gamma > 0:
             raise UserError(f"model.gamma is {gamma}: want above 0")
         self.towers, self.gamma = Towers(spec, features, words, length, width), gamma
-        self.optimizer_factory = optimizer
-        self.latest_loss: Tensor | None = None
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
@@ -63,26 +61,9 @@ class TwoTowers(ImageModule, RetrievalModule):
     def prepare(self, batch: Batch) -> Batch:
         return self.towers.text.prepare(batch)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        self.apply_schedule()
-        self.batches_seen += 1
-        loss = self._loss(self.prepare(batch))
-        self.count(batch)
-        return loss
-
-    def _loss(self, batch: Batch) -> Tensor:
-        batch = self.prepare(batch)
+    def batch_loss(self, batch: Batch) -> Tensor:
         same = (batch["words"][:, None] == batch["words"][None]).all(2)
-        loss = text_image_nce(self.towers.of_pictures(batch["image"]), self.towers.of_texts(batch), same, self.gamma)
-        self.latest_loss = loss.detach()
-        return loss
-
-    @property
-    def losses(self) -> dict[str, Tensor]:
-        return {} if self.latest_loss is None else {"contrastive": self.latest_loss}
-
-    def configure_optimizers(self) -> Optimizer:
-        return self.optimizer_factory(self.parameters())
+        return text_image_nce(self.towers.of_pictures(batch["image"]), self.towers.of_texts(batch), same, self.gamma)
 
     def picture_vectors(self, image: Tensor) -> Tensor:
         return self.towers.of_pictures(image)

@@ -25,6 +25,8 @@ __all__ = ["main"]
 
 #: what is measured and never steered
 _MEASURED_ONLY = ("ethnicity", "race", "pale_skin")
+#: codes at least: an axis is fitted to half of them, and judged by the others
+_FEWEST = 16
 
 
 @torch.no_grad()
@@ -32,6 +34,8 @@ def main(arguments: list[str]) -> None:
     """``lightning-gen axes RUN [--attributes NAME ...] [--examples NAME SEEDS SEEDS] [--draws N] [--pictures N]
     [--label L] [--unnamed N] [--seed S]``."""
     options = _parser().parse_args(arguments)
+    if options.draws < _FEWEST:
+        raise UserError(f"--draws is {options.draws}: want {_FEWEST} or more")
     module, data = load_run(options.run, options.checkpoint)
     space, controls = CodeSpace(module, options.label), _controls(data, options.attributes)
     examples = [(name, _seeds(without), _seeds(having)) for name, without, having in options.examples or []]

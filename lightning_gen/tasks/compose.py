@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from lightning_gen.config.arguments import Arguments, fraction, positive
+from lightning_gen.config.arguments import Arguments, above_zero, positive
 from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.contracts import GenerativeModule
 from lightning_gen.errors import UserError
@@ -80,7 +80,7 @@ def _parser() -> Arguments:
     parser.add_argument("--first", type=Path, metavar="FILE", help="MIDI file whose last bar comes before (silence)")
     parser.add_argument("--count", type=positive, default=1, help="of melodies (1)")
     parser.add_argument("--tempo", type=positive, default=120, help="quarters per minute (120)")
-    parser.add_argument("--temperature", type=fraction, default=1.0, help="scale of the randomness (1)")
+    parser.add_argument("--temperature", type=above_zero, default=1.0, help="scale of the randomness (1)")
     parser.seed()
     parser.add_argument("--soundfont", type=Path, metavar="FILE", help="SF2 file with instruments (sine waves)")
     beside = "another run over the same chords, on the page; may be given again"

@@ -7,7 +7,7 @@ from rich.table import Table
 from torch import Tensor
 
 from lightning_gen.batches import without_image
-from lightning_gen.config.arguments import Arguments, fraction, positive
+from lightning_gen.config.arguments import Arguments, above_zero, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import ReconstructionModule
 from lightning_gen.files import write_json, write_png
@@ -47,7 +47,9 @@ def main(arguments: list[str]) -> None:
     parser = Arguments("denoise", __doc__)
     parser.run()
     parser.add_argument("--noise", choices=list(NOISES), default="gaussian", help="kind (gaussian)")
-    parser.add_argument("--strength", type=fraction, nargs="+", default=[0.1, 0.2, 0.3, 0.5], help="(0.1 0.2 0.3 0.5)")
+    parser.add_argument(
+        "--strength", type=above_zero, nargs="+", default=[0.1, 0.2, 0.3, 0.5], help="(0.1 0.2 0.3 0.5)"
+    )
     parser.add_argument("--images", type=positive, default=2000, help="at most so many test images (2000)")
     parser.seed()
     parser.file("out", ".png", help="PNG to write (RUN/samples/denoise.png)")

@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lightning_gen.batches import Batch, repeat_rows, select_rows
-from lightning_gen.config.arguments import Arguments, fraction, natural, positive
+from lightning_gen.config.arguments import Arguments, above_zero, natural, positive
 from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import GenerativeModule, ImageData
 from lightning_gen.errors import UserError
@@ -94,7 +94,7 @@ def _parser() -> Arguments:
     parser.add_argument("--count", type=positive, default=6, help="directions that the first layer finds (6)")
     parser.add_argument("--targets", nargs="+", default=[], help="classes or attributes by name, in place of --count")
     parser.add_argument("--label", type=natural, help="class of all images, of a model with a condition (drawn)")
-    parser.add_argument("--reach", type=fraction, default=3.0, help="way to both sides, standard deviations (3)")
+    parser.add_argument("--reach", type=above_zero, default=3.0, help="way to both sides, standard deviations (3)")
     parser.add_argument("--steps", type=positive, default=9, help="images of a strip (9)")
     parser.add_argument("--rows", type=positive, default=3, help="strips of each direction (3)")
     parser.add_argument("--draws", type=positive, default=2048, help="vectors that directions are fitted to (2048)")

@@ -45,7 +45,6 @@ def main(arguments: list[str]) -> None:
 def _set_probability(module: ImageModule, value: float) -> None:
     """Of augmentations whose probability changes in training; it is part of a model's state, not of an export's."""
     found = dict(module.named_buffers()).get("augment.probability")
-    if found is None or value > 1:
-        wanted = "nothing, for this run's augmentations have a fixed one" if found is None else "0 to 1"
-        raise UserError(f"--probability {value:g} given: want {wanted}")
+    if found is None:
+        raise UserError(f"--probability {value:g} given: want nothing, for this run's augmentations have a fixed one")
     found.fill_(value)

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from lightning_gen.batches import Batch, join
-from lightning_gen.config.arguments import Arguments, any_seed, fraction, natural, positive, share
+from lightning_gen.config.arguments import Arguments, above_zero, any_seed, natural, not_negative, positive
 from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.contracts import GenerativeModule, NoiseModule, StochasticLatentModule, StyleModule
 from lightning_gen.errors import UserError
@@ -65,11 +65,11 @@ def _parser() -> Arguments:
     parser.add_argument("--seeds", type=any_seed, nargs="+", help="one image of each of these seeds, in place of --n")
     parser.add_argument("--label", type=natural, nargs="+", help="classes of the images, in turn (drawn)")
     parser.add_argument("--text", nargs="+", help="sentences: a row of pictures of each, a column for each noise")
-    parser.add_argument("--temperature", type=fraction, default=1.0, help="scale of the noise (1)")
+    parser.add_argument("--temperature", type=above_zero, default=1.0, help="scale of the noise (1)")
     about = (
         "largest size of a component of the noise, e.g. 1; of styles the share of their distance from the mean, 0 to 1"
     )
-    parser.add_argument("--truncation", type=share, help=about)
+    parser.add_argument("--truncation", type=not_negative, help=about)
     parser.add_argument(
         "--drawn-noise", action="store_true", help="draw the noise in the layers for each image (fixed)"
     )

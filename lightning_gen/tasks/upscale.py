@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from lightning_gen.config.arguments import Arguments, positive
+from lightning_gen.config.arguments import Arguments, positive, share
 from lightning_gen.config.loading import checkpoint_path, load_module
 from lightning_gen.contracts import SuperResolutionModule
 from lightning_gen.data.decode import open_layers
@@ -70,15 +70,8 @@ def _parser() -> Arguments:
     parser.add_argument("--panels", type=Path, metavar="FOLDER", help="bicubic beside network, of the middle of each")
     parser.add_argument("--tile", type=positive, default=256, help="larger pictures are cut into tiles, pixels (256)")
     parser.add_argument("--blend", type=Path, metavar="RUN", help="another run of the same network")
-    parser.add_argument("--amount", type=_share, default=0.5, help="of the weights of the other run, 0 to 1 (0.5)")
+    parser.add_argument("--amount", type=share, default=0.5, help="of the weights of the other run, 0 to 1 (0.5)")
     return parser
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
 
 
 def blend(module: SuperResolutionModule, other: SuperResolutionModule, amount: float) -> None:

@@ -110,15 +110,17 @@ class CapturedSteps(Callback):
         averaged = self._averaged_in_step(batch)
         key = (key, there, averaged, *shapes)
         early = self.ema is not None and not averaged and self.module.batches_seen <= _EARLY
-        if self.module.gradients_wanted or early or len(self.seen) > 100 * _MOST_KINDS:
+        if self.module.gradients_wanted or early:
             return "eager"
         if (step := self.steps.get(key)) is not None:
             step.replay(batch)
             self.module.take_outputs(step.outputs)
             self._note_average(averaged)
             return "replayed"
+        if len(self.steps) >= _MOST_KINDS or len(self.seen) > 100 * _MOST_KINDS:  # kinds that never come again
+            return "eager"
         self.seen[key] = self.seen.get(key, 0) + 1
-        if self.seen[key] <= _WARMUP or len(self.steps) >= _MOST_KINDS:
+        if self.seen[key] <= _WARMUP:
             return "eager"
         assert self.record is not None
         if not waiting:

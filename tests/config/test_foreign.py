@@ -110,4 +110,13 @@ def test_a_set_of_the_hub_that_a_run_names_is_fetched_for_nobody(tmp_path, monke
         assert "a set of the hub that a run names: want --trust datasets" in capsys.readouterr().err
     assert fetched == []
     assert main(["evaluate", str(run), "--trust", "datasets"]) == 2  # the empty set that the library gives
-    assert fetched == [("stranger/set", None)]
+    assert fetched.pop() == ("stranger/set", None)
+
+    monkeypatch.setattr("lightning_gen.data.shards._fetch", lambda path: fetched.append(path) or b"{}")
+    shards = {"class_path": "lightning_gen.data.streamed.ShardedImages", "init_args": {"root": "http://stranger"}}
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "data": shards}))
+    assert main(["evaluate", str(run)]) == 2
+    assert "http://stranger, an address that a run names: want --trust datasets" in capsys.readouterr().err
+    assert fetched == []
+    assert main(["evaluate", str(run), "--trust", "datasets"]) == 2  # the index is empty
+    assert fetched == ["http://stranger/index.json"]

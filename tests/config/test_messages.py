@@ -11,6 +11,10 @@ CASES = {
     "typo in a key": (["--model.init_args.latent_dimm", "3"], f"model.init_args.latent_dimm is no argument of {VAE}"),
     "typo below": (["--model.init_args.optimizer.init_args.lrr", "1"], "lrr is no argument of torch.optim.Adam"),
     "typo in a group": (["--run.imagess", "3"], "run.imagess is no argument: want images?"),
+    "typo in an inherited one": (
+        ["--data.class_path", "lightning_gen.data.pairs.SideBySide", "--data.init_args.siez", "8"],
+        "siez is no argument of lightning_gen.data.pairs.SideBySide: want size?",
+    ),
     "typo in the trainer": (["--trainer.precison", "16"], "trainer.precison is no argument: want precision?"),
     "wrong type": (
         ["--model.init_args.latent_dim", "many"],

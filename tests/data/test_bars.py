@@ -9,7 +9,9 @@ import torch
 
 pytest.importorskip("mido")
 
-from lightning_gen.data.bars import MidiFolder, ToyMelodies
+from lightning_gen.data import tunes
+from lightning_gen.data.bars import ToyMelodies
+from lightning_gen.data.tunes import MidiFolder
 from lightning_gen.errors import UserError
 from lightning_gen.music.notation import HOLD, REST, symbols_of
 from tests.music.tunes import midi, triad, tune
@@ -48,6 +50,20 @@ def test_a_zip_file_is_the_same_set_and_what_is_left_out_is_said(tmp_path, capsy
     said = capsys.readouterr().err
     assert "5 usable tunes of 20 bars; 2 files left out" in said
     assert "1 meter 3/4" in said
+
+
+def test_files_are_parsed_once_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_GEN_CACHE", str(tmp_path / "cache"))
+    root = folder(tmp_path)
+    (root / "waltz.mid").write_bytes(midi([(60, 0, 4)], triad(48, 0, 4), meter=(3, 4)))
+    first = MidiFolder(str(root)).fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr(tunes, "read_tune", lambda content: pytest.fail("parsed again"))
+        patch.setattr(tunes, "_SAID", said := set())
+        assert MidiFolder(str(root)).fingerprint == first
+        assert "5 usable tunes of 20 bars; 1 files left out (1 meter 3/4)" in said.pop()
+    (root / "more.mid").write_bytes(tune(9))
+    assert MidiFolder(str(root)).fingerprint != first
 
 
 @pytest.mark.parametrize("tunes", [0, 2])

@@ -13,16 +13,11 @@ from torch.nn.functional import one_hot, silu
 from lightning_gen.batches import Batch
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec
+from lightning_gen.music.bars import check_bars
 from lightning_gen.music.notation import CHORDS, STEPS, SYMBOLS, empty_bars
 from lightning_gen.nets.condition import Condition, Conditioning, draw_labels
 
-__all__ = ["Chord", "ChordAndBar", "check_bars", "draw_chord", "one_hot_bars"]
-
-
-def check_bars(spec: ImageSpec, who: str) -> None:
-    """Raise where the images are no bars with chords."""
-    if (spec.shape, spec.levels, spec.classes) != ((1, 1, STEPS), SYMBOLS, len(CHORDS)):
-        raise UserError(f"data has images of {spec}: {who} wants bars of melody with chords, e.g. ToyMelodies")
+__all__ = ["Chord", "ChordAndBar", "draw_chord", "one_hot_bars"]
 
 
 def one_hot_bars(bars: Tensor) -> Tensor:
@@ -53,7 +48,7 @@ class Chord(Condition):
 
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__(spec)
-        check_bars(spec, "condition Chord")
+        check_bars(spec, "condition Chord", chords=True)
         self.register_buffer("place", torch.empty(0), persistent=False)
 
     def forward(self, batch: Batch | None) -> Conditioning:
@@ -81,7 +76,7 @@ class ChordAndBar(Condition):
 
     def __init__(self, spec: ImageSpec, features: int = 64) -> None:
         super().__init__(spec)
-        check_bars(spec, "condition ChordAndBar")
+        check_bars(spec, "condition ChordAndBar", chords=True)
         check_counts("condition", features=features)
         self.features = features
         self.first = nn.Linear(len(CHORDS) + SYMBOLS * STEPS, 2 * features)

@@ -5,7 +5,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from lightning_gen.errors import UserError
+from lightning_gen.music.bars import check_bars
 from lightning_gen.music.notation import HOLD, PITCHES, REST, STEPS, SYMBOLS
 from lightning_gen.nets.autoregressive.causal import CausalNet, CausalSpec, Reader, WholeImageReader
 
@@ -30,9 +30,8 @@ class MarkovChain(CausalNet):
 
     def __init__(self, spec: CausalSpec) -> None:
         super().__init__()
-        image, context = spec.image, max(1, spec.context)
-        if (image.channels, image.height, image.width, image.levels) != (1, 1, STEPS, SYMBOLS):
-            raise UserError(f"data has images of {image}: net MarkovChain wants bars of melody, e.g. ToyMelodies")
+        check_bars(spec.image, "net MarkovChain")
+        context = max(1, spec.context)
         self.place_state = nn.Parameter(torch.zeros(STEPS, _STATES, spec.parameters))
         self.place_context = nn.Parameter(torch.zeros(STEPS, context, spec.parameters))
         self.state_context = nn.Parameter(torch.zeros(_STATES, context, spec.parameters))

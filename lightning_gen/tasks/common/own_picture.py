@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, mse_loss
 
+from lightning_gen.cache import cache_path, cached
 from lightning_gen.contracts import LatentModule, StyleModule
 from lightning_gen.data.decode import open_picture
 from lightning_gen.errors import UserError
-from lightning_gen.evaluation.cache import cache_path, cached
 from lightning_gen.images import ImageSpec, to_signed
 from lightning_gen.metrics.extractors import Classifier, minimise, repeatable, weights_hash
 from lightning_gen.resampling import resample_levels

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from lightning_gen.evaluation.cache import cache_path, cached
+from lightning_gen.cache import cache_path, cached
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What an evaluation keeps from one run to the next: learned extractors, and what distances know of the real images."""
+"""What is kept from one run to the next: learned extractors, what distances know of the real images, tunes as bars."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from torch import Tensor
 from lightning_gen.distributed import everywhere, from_first_process, rank_and_world
 from lightning_gen.files import atomic_write
 
-__all__ = ["cache_path", "cached"]
+__all__ = ["cache_path", "cached", "read_cached", "write_cached"]
 
 
 def cache_path(room: str, identity: dict[str, Any]) -> Path:
@@ -29,18 +29,18 @@ def cache_path(room: str, identity: dict[str, Any]) -> Path:
 def cached(path: Path, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """Read `path`, or make its content and write it where it is not there. A collective: every process gets the first
     one's tensors."""
-    tensors = _read(path)
+    tensors = read_cached(path)
     known = everywhere(tensors is not None)
     if tensors is None or not known:  # all or none: `make` may need every process
         tensors = {key: value.detach().cpu().contiguous() for key, value in make().items()}
     tensors = {key: from_first_process(tensor) for key, tensor in sorted(tensors.items())}
     if rank_and_world()[0] == 0 and not known:
-        _write(path, tensors)
+        write_cached(path, tensors)
     return tensors
 
 
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """The content of a cached file; None where there is none, it is damaged, or of another name."""
+def read_cached(path: Path) -> dict[str, Tensor] | None:
+    """Return the content of a cached file; None where there is none, it is damaged, or of another name."""
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
@@ -50,7 +50,8 @@ def _read(path: Path) -> dict[str, Tensor] | None:
     return tensors if about.get("digest") == _digest(path, tensors) else None
 
 
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_cached(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a cached file; where that is not possible, say so in one line."""
     try:
         with atomic_write(path) as stream:
             stream.write(save(tensors, {"digest": _digest(path, tensors)}))
