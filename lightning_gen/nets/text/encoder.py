@@ -41,6 +41,7 @@ class TextEncoder(Condition):
     """
 
     keys = ("text",)
+    _kept: Tensor | None
 
     def __init__(self, spec: ImageSpec) -> None:
         super().__init__(spec)
@@ -48,7 +49,7 @@ class TextEncoder(Condition):
             raise UserError(f"data has no captions: condition {type(self).__name__} wants a set with captions")
         self.captions: list[str] = []
         self._known: dict[str, Tensor] = {}
-        self._kept: Tensor | None = None
+        self.register_buffer("_kept", None, persistent=False)
 
     @abstractmethod
     def read(self, text: str) -> Tensor:
@@ -94,7 +95,7 @@ class TextEncoder(Condition):
 
     def kept(self, most: int) -> Tensor:
         """Return the first `most` of the captions that are kept, as read, (P, L) on the device; none before `learn`."""
-        if self._kept is None or self._kept.device != self.place.device:
+        if self._kept is None:  # a buffer from then on, so that captured steps find it on the device
             rows = torch.stack([self._row(text) for text in self.captions or [""]])
             self._kept = rows[: len(self.captions)].to(self.place.device)
         return self._kept[:most]
