@@ -17,6 +17,7 @@ from lightning_gen.contracts.alternation import (
     Phase,
     PlayerName,
     frozen,
+    networks_by_name,
     player_optimizers,
     weighted_sum,
 )
@@ -249,16 +250,13 @@ class AdversarialModule(ImageModule):
         return "generator" if index < self._optimizer_count("generator") else "discriminator"
 
     def _optimizer_count(self, player: PlayerName) -> int:
-        factory = getattr(self.training_plan, f"{player}_optimizer")
-        return len(factory) if isinstance(factory, dict) else 1
+        return len(networks_by_name(self.players[player])) if self.training_plan.networks_of(player) else 1
 
     @final
     def configure_optimizers(self) -> list[Optimizer]:
         plan = self.training_plan
-        optimizers = [
-            *player_optimizers(self.generator, "generator", plan.generator_optimizer),
-            *player_optimizers(self.discriminator, "discriminator", plan.discriminator_optimizer),
-        ]
+        plan.check_networks(self.players)
+        optimizers = [made for name, network in self.players.items() for made in player_optimizers(network, name, plan)]
         return optimizers if plan.beta2 is None else [RampedAdam.like(optimizer) for optimizer in optimizers]
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

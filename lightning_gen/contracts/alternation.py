@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -59,8 +59,7 @@ class AdversarialTraining:
     """How the two players learn.
 
     Args:
-        generator_optimizer: called with the generator's parameters; by network name where the player has several
-            networks that learn differently.
+        generator_optimizer: called with the generator's parameters.
         discriminator_optimizer: the same for the discriminator.
         schedule: factor on every learning rate (None: constant).
         discriminator_steps: see `Phase`; of the whole training where there are no phases.
@@ -72,10 +71,12 @@ class AdversarialTraining:
         share_fakes: make fakes once per batch for both players, one pass of the generator less. Algorithm 1 draws fresh
             ones for each; the generator's gradient is of the same kind, with the noise that the discriminator has seen.
         beta2: a ramp for the second beta of all Adams (R3GAN); None: as the optimizers say.
+        networks: optimizers of single networks of a player that has several, by their names, such as
+            ``{discriminator.back: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}}``; the others keep the player's.
     """
 
-    generator_optimizer: OptimizerFactory | dict[str, OptimizerFactory]
-    discriminator_optimizer: OptimizerFactory | dict[str, OptimizerFactory]
+    generator_optimizer: OptimizerFactory
+    discriminator_optimizer: OptimizerFactory
     schedule: Schedule | None = None
     discriminator_steps: int = 1
     generator_steps: int = 1
@@ -85,6 +86,7 @@ class AdversarialTraining:
     clip: float | None = None
     share_fakes: bool = False
     beta2: Ramp | None = None
+    networks: dict[str, OptimizerFactory] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_counts(
@@ -103,6 +105,20 @@ class AdversarialTraining:
             raise UserError(
                 "model.training.phases has one of 0 images before the last: want images in each but the last"
             )
+
+    def networks_of(self, player: PlayerName) -> dict[str, OptimizerFactory]:
+        """Return the optimizers of single networks of a player, by the names that its networks have there."""
+        return {
+            name.partition(".")[2]: make for name, make in self.networks.items() if name.partition(".")[0] == player
+        }
+
+    def check_networks(self, players: Mapping[PlayerName, nn.Module]) -> None:
+        """Raise where an optimizer is given for a network that there is not."""
+        have = [f"{player}.{name}" for player, network in players.items() for name in networks_by_name(network)]
+        for name in self.networks:
+            if name not in have:
+                wanted = f"one of {', '.join(have)}" if have else "none, for each player has one network"
+                raise UserError(f"model.training.networks has {name}: want {wanted}")
 
     def phase(self, images_seen: int) -> Phase:
         """Return the phase of the batch that begins after `images_seen` training images."""
@@ -160,16 +176,15 @@ def frozen(network: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-def player_optimizers(network: nn.Module, player: PlayerName, factory: Any) -> list[Optimizer]:
-    """Make the optimizers of a player, one for each of its networks where `factory` is a dictionary.
+def networks_by_name(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the networks of a player that has several; else nothing."""
+    return dict(network.named_children()) if isinstance(network, nn.ModuleDict) else {}
 
-    Raises:
-        UserError: the dictionary does not name the player's networks.
-    """
-    if not isinstance(factory, dict):
+
+def player_optimizers(network: nn.Module, player: PlayerName, training: AdversarialTraining) -> list[Optimizer]:
+    """Make the optimizers of a player: one, or one for each of its networks where some have their own."""
+    factory: OptimizerFactory = getattr(training, f"{player}_optimizer")
+    own = training.networks_of(player)
+    if not own:
         return [factory(network.parameters())]
-    parts = dict(network.named_children()) if isinstance(network, nn.ModuleDict) else {}
-    if parts.keys() != factory.keys():
-        have = ", ".join(parts) or "one network"
-        raise UserError(f"model.training.{player}_optimizer has {', '.join(factory)}: want one for each of {have}")
-    return [factory[name](part.parameters()) for name, part in parts.items()]
+    return [own.get(name, factory)(part.parameters()) for name, part in networks_by_name(network).items()]

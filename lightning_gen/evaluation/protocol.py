@@ -23,36 +23,27 @@ from lightning_gen.contracts import (
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.evaluation.captions import caption_metrics, tower_metrics
 from lightning_gen.evaluation.chains import chain_count, chain_metrics, composed, makes_chains
-from lightning_gen.evaluation.collection import block_count, collect, sample_block, untouched
+from lightning_gen.evaluation.collection import block_count, sample_block, untouched
 from lightning_gen.evaluation.cycles import cycle_metrics
 from lightning_gen.evaluation.enlarged import enlarged_metrics
-from lightning_gen.evaluation.features import (
-    compare,
-    distance_identity,
-    embedded_extractor,
-    reference_of,
-    warn_of_few,
-)
-from lightning_gen.evaluation.groups import group_recall
+from lightning_gen.evaluation.features import distance_identity
 from lightning_gen.evaluation.likelihood import bits_per_dim, bound_of
 from lightning_gen.evaluation.pairs import block_of_outputs, pair_metrics
 from lightning_gen.evaluation.path_length import path_length_metrics
 from lightning_gen.evaluation.rows import Metrics
 from lightning_gen.evaluation.segments import SegmenterFactory, fitted_segmenter, is_from_labels, segment_metrics
 from lightning_gen.evaluation.sentences import JudgeFactory, pictures_of_captions
+from lightning_gen.evaluation.sets import SetEvaluation
 from lightning_gen.finite import finite_weights
 from lightning_gen.images import ImageSpec
 from lightning_gen.metrics.distances import SetDistance
-from lightning_gen.metrics.extractors import Classifier, Extractor
-from lightning_gen.metrics.frechet import FrechetDistance
-from lightning_gen.metrics.kernel import KernelDistance
-from lightning_gen.metrics.manifold import FidelityDiversity
+from lightning_gen.metrics.extractors import Extractor
 from lightning_gen.metrics.pairs import LearnedSimilarity
 
 __all__ = ["Evaluation"]
 
 
-class Evaluation:
+class Evaluation(SetEvaluation):
     """What is measured, on which images, with which features.
 
     Args:
@@ -96,11 +87,9 @@ class Evaluation:
             raise UserError(f"evaluation.samples is {samples}: want 2 or more, or 0 for no distances")
         check_counts("evaluation", limit=100_000, weights=weights)
         check_counts("evaluation", limit=10_000_000, samples=max(1, samples), path_length=max(1, path_length))
-        self.path_length, self.groups = path_length, list(groups)
-        self.split, self.samples, self.seed, self.weights = split, samples, seed, weights
-        self.extractor, self.distances = extractor, distances
+        super().__init__(split, samples, seed, extractor, distances, groups)
+        self.path_length, self.weights = path_length, weights
         self.segmenter, self.lpips, self.judge, self.towers = segmenter, lpips, judge, towers
-        self._ready: tuple[str, list[SetDistance]] | None = None
 
     def check(self, module: ImageModule) -> None:
         """Raise `UserError` where `module` cannot give what is asked for, or nothing: its weights are not finite."""
@@ -228,67 +217,7 @@ class Evaluation:
             counts += [chain_count(data, self.split, self.samples)] if makes_chains(module) else []
         return sum(block_count(count) for count in counts)
 
-    def distance(
-        self,
-        draw: Callable[[int], Tensor],
-        images: int,
-        data: ImageData,
-        device: torch.device | str = "cpu",
-        step: Callable[[], None] = lambda: None,
-    ) -> Metrics:
-        """Measure the distances of a generated set from the real images.
-
-        Args:
-            draw: block index -> uint8 (BLOCK, C, H, W); rows beyond `images` are not looked at.
-            images: size of the generated set.
-            data: real images.
-            device: where features are computed.
-            step: called after each block of this process.
-        """
-        distances = self._prepare(data, device)
-        if not distances:
-            return {}
-        extractor = distances[0].extractor
-        warn_of_few(images, data, self.split, extractor)
-
-        def block(index: int) -> Tensor:
-            image = draw(index)
-            data.spec.check(image)  # a float picture, which alone can hold a NaN, ends here in one plain line
-            return extractor(image.to(device))
-
-        features = collect(images, (extractor.dims,), torch.float32, block, step).cpu()
-        identity = distance_identity(data, self.split, extractor) | {"samples": images, "seed": self.seed}
-        metrics: Metrics = {}
-        for distance in distances:
-            metrics |= compare(distance, reference_of(distance, data, self.split, device), features, identity)
-        if self.groups:
-            metrics |= group_recall(data, self.split, self.groups, extractor, features, identity, device)
-        return metrics
-
     def _path_length(self, module: GenerativeModule, data: ImageData, step: Callable[[], None]) -> Metrics:
         extractor = self.extractor_of(data, module.device)
         identity = distance_identity(data, self.split, extractor)
         return path_length_metrics(module, extractor, self.path_length, self.seed, identity, self._similarity(), step)
-
-    def extractor_of(self, data: ImageData, device: torch.device | str = "cpu") -> Extractor:
-        """Give the features that the distances look at. A collective."""
-        distances = self._prepare(data, device)
-        return distances[0].extractor if distances else embedded_extractor(data).to(device)
-
-    def classifier(self, data: ImageData, device: torch.device | str = "cpu") -> Classifier | None:
-        """Give the classifier whose features the distances use; None where they use another one, or there are none."""
-        found = self.extractor_of(data, device) if self.samples else None
-        return found if isinstance(found, Classifier) else None
-
-    def _prepare(self, data: ImageData, device: torch.device | str) -> list[SetDistance]:
-        """The distances with their extractor, made once per data set."""
-        if self._ready is None or self._ready[0] != data.fingerprint:
-            classes = [FrechetDistance, KernelDistance, FidelityDiversity] if self.distances is None else self.distances
-            if not classes:  # an extractor that nobody asks may take minutes to learn
-                return []
-            with untouched(torch.device(device)):  # a new network draws its first weights
-                extractor = self.extractor(data.spec) if self.extractor else embedded_extractor(data)
-            self._ready = data.fingerprint, [make(extractor.eval()) for make in classes]
-        for distance in self._ready[1]:
-            distance.extractor.to(device)
-        return self._ready[1]

@@ -222,8 +222,6 @@ def _check_weights(gamma: float, path_weight: float, mixing: float) -> None:
 def _corrected(training: AdversarialTraining, r1_every: int, path_every: int) -> AdversarialTraining:
     """Correct both optimizers for the steps of the penalties; 0: there are none."""
     one, other = training.generator_optimizer, training.discriminator_optimizer
-    if isinstance(one, dict) or isinstance(other, dict):
-        raise UserError("model.training has optimizers by name of network: StyleGAN2 wants one for each player")
     changed = dict(vars(training))
     changed |= {"generator_optimizer": _lazily(one, path_every), "discriminator_optimizer": _lazily(other, r1_every)}
     return AdversarialTraining(**changed)

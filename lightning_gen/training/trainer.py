@@ -56,6 +56,8 @@ def check_arguments(arguments: dict[str, Any], model: LightningModule, run: Run)
         if not model.automatic_optimization and value not in (None, absent):
             kind = type(model).__name__
             raise UserError(f"trainer.{name} is {value}: {kind} steps its own optimizers, want {advice}")
+    if isinstance(model, AdversarialModule):
+        model.training_plan.check_networks(model.players)
     _check_precision(arguments)
     if arguments.get("barebones"):
         raise UserError("trainer.barebones is True: want False, a run keeps logs and checkpoints")

@@ -16,6 +16,7 @@ from lightning_gen.training.fit import build
 MODELS = ("cyclegan", "cut", "fastcut")
 CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
 SMALL = [*CPU, "--model.init_args.generator.init_args.width", "4", "--data.init_args.size", "16"]
+OWN = ["--model.init_args.training.networks", "{generator.up: {class_path: torch.optim.SGD, init_args: {lr: 0.0}}}"]
 SMALL += ["--data.init_args.images", "20", "--run.evaluate_every", "0", "--run.grid_every", "0"]
 
 
@@ -75,6 +76,22 @@ def test_generators_move_first_and_discriminators_judge_what_was_made_before(tmp
     assert torch.equal(seen[0], before)
     assert model.order == ("generator", "discriminator")
     assert model.training_plan.share_fakes
+
+
+def test_a_network_may_have_an_optimizer_of_its_own_in_yaml(tmp_path):
+    config = tmp_path / "own.yaml"
+    own = "{generator.back: {class_path: torch.optim.SGD, init_args: {lr: 0.0}}}"
+    config.write_text(f"model: {{init_args: {{training: {{networks: {own}}}}}}}\n")
+    assert main(_words("cyclegan", tmp_path, "r", 4, "-c", str(config), "--run.ema", "0")) == 0
+    made = _checkpoint(tmp_path / "r")
+    assert [state["param_groups"][0]["lr"] for state in made["optimizer_states"]] == [0.001, 0.0, 0.0005]
+    fresh = build(["-c", str(tmp_path / "r" / "config.yaml")]).model.generator  # as it was before training
+    moved = {
+        key: not torch.equal(value, made["state_dict"][f"generator.{key}"]) for key, value in fresh.state_dict().items()
+    }
+    assert any(moved[key] for key in moved if key.startswith("there."))
+    assert not any(moved[key] for key in moved if key.startswith("back."))
+    assert load_module(tmp_path / "r" / "checkpoints" / "last.ckpt").training_plan.networks.keys() == {"generator.back"}
 
 
 @pytest.mark.parametrize("config", ["cut", "fastcut"])
@@ -167,6 +184,11 @@ def test_two_processes_are_one_with_the_doubled_batch(processes):
         ("cyclegan", ["--model.init_args.pool", "0"], "pool.size is 0: want 1 or more"),
         ("cut", ["--model.init_args.patches", "0"], "model.patches is 0: want 1 or more"),
         ("cut", ["--model.init_args.temperature", "0"], "model.temperature is 0.0: want above 0"),
+        (
+            "cyclegan",
+            OWN,
+            "training.networks has generator.up: want one of generator.there, generator.back, discriminator",
+        ),
         ("cyclegan", ["grey"], "sources of 1 channels and images of 3: CycleGAN wants training.weights.identity 0"),
         ("fastcut", ["grey"], "sources of 1 channels and images of 3: FastCUT encodes both alike"),
         ("cyclegan", ["-c", "configs/data/digits.yaml"], "data has no source images"),

@@ -108,7 +108,7 @@ def _sabotaged(tmp_path, there, back, judges=None):
     cli = build(words)
     cli.model.generator["there"], cli.model.generator["back"] = _Scaled(there), _Scaled(back)
     if judges is not None:
-        cli.model.training_plan.discriminator_optimizer = judges
+        cli.model.training_plan.networks = judges
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     return {row["alarm"] for row in read_rows(tmp_path / "r" / "alarms.jsonl")}
 
@@ -125,5 +125,8 @@ def test_a_collapse_of_the_way_back_on_purpose_is_told(tmp_path):
 
 def test_a_discriminator_that_wins_on_purpose_is_told(tmp_path):
     """That of the way there learns to tell a grey sheet from shapes, that of the way back learns nothing."""
-    judges = {"there": lambda p: torch.optim.Adam(p, 0.01, (0.5, 0.999)), "back": lambda p: torch.optim.SGD(p, 0.0)}
+    judges = {
+        "discriminator.there": lambda p: torch.optim.Adam(p, 0.01, (0.5, 0.999)),
+        "discriminator.back": lambda p: torch.optim.SGD(p, 0.0),
+    }
     assert "one discriminator wins" in _sabotaged(tmp_path, 0.0, 1.0, judges)
