@@ -40,6 +40,10 @@ class AttributeReader(nn.Module):
         the data it is from the mean."""
         return self.net.logits(self.net(image))
 
+    def scores_of_signed(self, x: Tensor) -> Tensor:
+        """As `scores`, of signed images (B, C, H, W) that are not rounded to levels; differentiable."""
+        return self.net.logits(self.net.pooled(x))
+
     def forward(self, image: Tensor) -> Tensor:
         return self.values(self.scores(image))
 

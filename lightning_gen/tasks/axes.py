@@ -16,7 +16,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.evaluation.readers import attribute_reader, errors_of
 from lightning_gen.images import as_pictures, grid
 from lightning_gen.tasks.common.axes import Axes, axes_hash, fit_axes, save_axes
-from lightning_gen.tasks.common.axis_facts import correlations, leakage, ranges, strip
+from lightning_gen.tasks.common.axis_facts import correlations, leakage, ranges, reach, strip
 from lightning_gen.tasks.common.code_space import CodeSpace
 from lightning_gen.tasks.common.panels import write_panels
 from lightning_gen.tasks.directions import discovered
@@ -27,6 +27,8 @@ __all__ = ["main"]
 _MEASURED_ONLY = ("ethnicity", "race", "pale_skin")
 #: codes at least: an axis is fitted to half of them, and judged by the others
 _FEWEST = 16
+#: pictures whose paths are followed to their ends
+_FOLLOWED = 8
 
 
 @torch.no_grad()
@@ -59,8 +61,9 @@ def main(arguments: list[str]) -> None:
     }
     axes = Axes(fitted.mean, fitted.covariance, fitted.weights, fitted.scale, unnamed, about)
     some = space.draw(options.pictures, options.seed + 1)
-    about["labels"] = correlations(join(list(data.batches("train", 512, 0, 8192)))["attributes"])
-    about["leakage"], about["ranges"] = leakage(space, reader, axes, some), ranges(space, reader, axes, some)
+    values = join(list(data.batches("train", 512, 0, 8192)))["attributes"]
+    about["labels"], about["ranges"] = correlations(values), ranges(axes, values)
+    about["leakage"], about["reach"] = leakage(space, reader, axes, some), reach(space, reader, axes, some[:_FOLLOWED])
     path = save_axes(options.run / "axes", axes)
     strips = path.with_suffix(".png")
     write_panels(strips, [(name, _strip(space, axes, some[:6], name, data)) for name in controls])
@@ -147,3 +150,6 @@ def _print(axes: Axes) -> None:
         row = axes.about["labels"][axes.names.index(name)]
         others = (f"{other} {value:+.2f}" for other, value in zip(axes.names, row, strict=True) if other != name)
         print(f"labels that go with {name}: {', '.join(others)}")
+        own, far = axes.about["ranges"][name], axes.about["reach"][name]
+        print(f"{name}: {own['low']:.2f} to {own['high']:.2f} in the data, ", end="")
+        print(f"a picture goes from {far['low']:.2f} to {far['high']:.2f}")

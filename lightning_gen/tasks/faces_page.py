@@ -12,7 +12,7 @@ from lightning_gen.config.trust import grant
 from lightning_gen.errors import UserError
 from lightning_gen.files import write_json
 from lightning_gen.serving import as_text
-from lightning_gen.tasks.common.axis_facts import strip
+from lightning_gen.tasks.common.axis_path import AxisPath, Node
 from lightning_gen.tasks.common.own_panel import own_panel
 from lightning_gen.tasks.common.portrait import Portrait, Studio, as_gif, as_mp4, as_png, state_of
 
@@ -51,18 +51,16 @@ def _page(studio: Studio, link: Portrait) -> None:
     portrait.unnamed = _unnamed(studio, left, link)
     own = own_panel(studio, left)
     portrait.own = own[0] if own else ""
-    code = studio.start(portrait, own[1].code if own else None)
-    before = studio.measured(code)
+    start = studio.start(portrait, own[1].code if own else None)
     with right:
-        _sliders(studio, portrait, link, chosen, before)
-    moved = studio.steered(portrait, code)
-    after = studio.measured(moved)
-    with right:
-        _readings(chosen, before, after)
+        _sliders(studio, portrait, link, chosen, studio.measured(start))
+        after = studio.steered(portrait, start)
+        places = _readings(studio, portrait, chosen, start, after)
     with middle:
-        _pictures(studio, portrait, code, moved, chosen)
-    _tabs(studio, portrait, code, moved)
+        strip = _pictures(studio, portrait, start, after)
+    _tabs(studio, portrait, after)
     st.query_params["state"] = portrait.as_json()
+    _follow(studio, portrait, start, places, strip)
 
 
 def _picture_of(link: Portrait) -> Portrait:
@@ -102,7 +100,10 @@ def _unnamed(studio: Studio, place: Any, link: Portrait) -> dict[int, float]:
 
 
 def _sliders(studio: Studio, portrait: Portrait, link: Portrait, chosen: list[str], before: dict[str, float]) -> None:
-    """A slider and a lock for each attribute; those that were moved are wanted."""
+    """A slider and a lock for each attribute; those that were moved are wanted, the one that was moved last comes
+    last."""
+    order = st.session_state.get("order", list(link.wanted))
+    order = [*(name for name in chosen if name not in order), *order]
     for name in chosen:
         low, high = _reach(studio, name, before[name])
         first = min(max(before[name], low), high)
@@ -116,45 +117,76 @@ def _sliders(studio: Studio, portrait: Portrait, link: Portrait, chosen: list[st
             portrait.locked.append(name)
         if abs(now - first) > 0.6 * (high - low) / 100:
             portrait.wanted[name] = float(now)
-            if st.session_state.get(f"was {key}", first) != now:
-                st.session_state["last"] = name
+            if st.session_state.get(f"was {key}", value) != now:
+                order = [*(one for one in order if one != name), name]
         st.session_state[f"was {key}"] = now
+    st.session_state["order"] = order
+    portrait.wanted = {name: portrait.wanted[name] for name in order if name in portrait.wanted}
 
 
 def _reach(studio: Studio, name: str, value: float) -> tuple[float, float]:
-    """Where an attribute grows along its axis, and this picture's own value."""
+    """Between which values the data lie, and this picture's own value."""
     found = studio.axes.about["ranges"][name]
     low, high = min(found["low"], value), max(found["high"], value)
     return (low, high) if high - low > 1e-3 else (low - 0.5, high + 0.5)
 
 
-def _readings(chosen: list[str], before: dict[str, float], after: dict[str, float]) -> None:
+def _readings(studio: Studio, portrait: Portrait, chosen: list[str], start: Node, after: Node) -> dict[str, Any]:
+    """What is read now and at first; the places, by attribute, for how far it goes."""
+    now, first, places = studio.measured(after), studio.measured(start), {}
     for name in chosen:
-        st.caption(f"{as_text(name)}: {after[name]:.2f} now, {before[name]:.2f} at first")
+        st.caption(f"{as_text(name)}: {now[name]:.2f} now, {first[name]:.2f} at first")
+        if name in portrait.wanted and not studio.met(portrait, name, after):
+            st.caption(f"{portrait.wanted[name]:.2f} was asked for: this picture goes no further")
+        places[name] = st.empty()
+    return places
 
 
-def _pictures(studio: Studio, portrait: Portrait, code: torch.Tensor, moved: torch.Tensor, chosen: list[str]) -> None:
-    first, second = studio.pictures(torch.stack([code, moved]))
+def _pictures(studio: Studio, portrait: Portrait, start: Node, after: Node) -> Any:
+    """Before and after; the place for the strip."""
+    first, second = studio.enlarged(torch.stack([start.image, after.image]))
     one, two = st.columns(2)
     one.image(first, caption="before", width="stretch")
     two.image(second, caption="after", width="stretch")
-    last = st.session_state.get("last")
-    if last in chosen:
-        st.caption(f"Along {as_text(last)}, two standard deviations to both sides, the others locked")
-        images = strip(studio.space, studio.axes, code[None], studio.index(last))
-        for column, image in zip(st.columns(len(images)), images, strict=True):
-            column.image(image.permute(1, 2, 0).expand(-1, -1, 3).numpy(), width="stretch")
+    strip = st.container()
     st.download_button("PNG", as_png(second), f"face-{portrait.seed}.png", "image/png")
+    return strip
 
 
-def _tabs(studio: Studio, portrait: Portrait, code: torch.Tensor, moved: torch.Tensor) -> None:
+def _follow(studio: Studio, portrait: Portrait, start: Node, places: dict[str, Any], strip: Any) -> None:
+    """When everything is shown, find out how far each attribute goes, that which was moved last or else all of them.
+    Whoever moves a slider meanwhile interrupts it: Streamlit ends a script at the next element that it shows."""
+    last = next((name for name in reversed(portrait.wanted) if name in places), None)
+    for name in places if last is None else [last]:
+        path = studio.path(portrait, start, name)
+        while studio.follow(path):
+            places[name].caption(f"looking how far {as_text(name)} goes")
+        low, high = (studio.measured(path.nodes[end])[name] for end in (0, -1))
+        places[name].caption(f"{as_text(name)} of this picture goes from {low:.2f} to {high:.2f}")
+        if name == last:
+            with strip:
+                _strip(studio, path, name)
+
+
+def _strip(studio: Studio, path: AxisPath, name: str) -> None:
+    """Seven pictures or fewer along a path that has been followed."""
+    nodes = path.nodes
+    count = min(7, len(nodes))
+    some = [nodes[round(i * (len(nodes) - 1) / max(count - 1, 1))] for i in range(count)]
+    st.caption(f"Along {as_text(name)}, to both ends, those locked or moved before held")
+    for column, node in zip(st.columns(7), some, strict=False):
+        [picture] = studio.enlarged(node.image[None])
+        column.image(picture, caption=f"{studio.measured(node)[name]:.2f}", width="stretch")
+
+
+def _tabs(studio: Studio, portrait: Portrait, after: Node) -> None:
     leaks, between, state, about = st.tabs(["What leaks", "Interpolation", "State", "Data and readers"])
     with leaks:
         _leaks(studio)
     with between:
         other = st.number_input("to the picture of seed", 0, 2**32 - 1, portrait.seed + 1, key="other")
         if st.button("Make a GIF"):
-            _film(studio.way(moved, studio.start(Portrait(int(other), portrait.truncation))))
+            _film(studio.way(after.code, studio.start(Portrait(int(other), portrait.truncation)).code))
     with state:
         st.caption("The address of this page holds the same.")
         st.code(portrait.as_json(), language="json")

@@ -1,6 +1,7 @@
 """Axes: the algebra of locks, steps that are closed at a picture, what is measured, and the command."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from lightning_gen.config.loading import load_run
 from lightning_gen.contracts import StyleModule
 from lightning_gen.errors import UserError
 from lightning_gen.evaluation.readers import attribute_reader
-from lightning_gen.tasks.common.axes import Axes, axes_hash, edit, fit_axes, load_axes, locked_steps, ridge
-from lightning_gen.tasks.common.axis_facts import _grows, correlations
+from lightning_gen.tasks.common.axes import Axes, axes_hash, fit_axes, load_axes, locked_steps, ridge
+from lightning_gen.tasks.common.axis_facts import correlations, ranges
+from lightning_gen.tasks.common.axis_path import AxisPath, edit, look
 from lightning_gen.tasks.common.code_space import CodeSpace
 from lightning_gen.tasks.common.own_picture import find_code
 
@@ -19,25 +21,42 @@ from lightning_gen.tasks.common.own_picture import find_code
 class Bent:
     """A space and a reader whose scores bend: two attributes of codes of three numbers, which leak into each other."""
 
+    def __init__(self, differentiable):
+        self.differentiable = differentiable
+
+    def draw(self, n, seed):
+        return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)) * torch.tensor([1.0, 0.5, 2.0])
+
     def images(self, codes):
         return codes
+
+    def paint(self, codes):
+        return codes / 100  # signed
 
     def scores(self, codes):
         a, b = codes[:, 0] + 0.4 * codes[:, 1], codes[:, 1] + 0.3 * codes[:, 0].square()
         return torch.stack([a + 0.1 * a.tanh(), b], 1)
 
+    def scores_of_signed(self, x):
+        return self.scores(100 * x)
 
-def _bent(count=4000):
-    codes = torch.randn(count, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 0.5, 2.0])
-    axes, explained = fit_axes(codes, Bent().scores(codes))
-    return codes, axes, explained
+    def score_of(self, values):
+        return values
+
+
+def _bent(differentiable=False, low=-9.0, high=9.0):
+    space = Bent(differentiable)
+    codes = space.draw(4000, 0)
+    axes, _ = fit_axes(codes, space.scores(codes))
+    ends = {"low": low, "high": high}
+    return space, codes, replace(axes, about={"names": ["a", "b"], "ranges": {"a": ends, "b": ends}})
 
 
 def test_ridge_finds_a_linear_score_and_says_what_it_explains():
     codes = torch.randn(2000, 4)
     scores = torch.stack([codes @ torch.tensor([1.0, -2, 0, 0]), torch.randn(2000)], 1)
-    weights, explained = ridge(codes, scores, 1e-6)
-    assert torch.allclose(weights[:, 0], torch.tensor([1.0, -2, 0, 0]), atol=1e-3)
+    weights, explained = ridge(codes, scores)
+    assert torch.allclose(weights[:, 0], torch.tensor([1.0, -2, 0, 0]), atol=3e-2)
     assert float(explained[0]) > 0.99
     assert float(explained[1]) < 0.05
 
@@ -56,24 +75,48 @@ def test_locked_steps_move_one_score_and_are_the_shortest_that_do():
             assert other @ inverse @ other > cost
 
 
-def test_a_lock_that_is_closed_at_the_picture_holds_where_a_linear_one_leaks():
-    codes, axes, _ = _bent()
-    space, start = Bent(), Bent().scores(codes[:40])
-    worst = {}
-    for corrections in (0, 3):
-        made = [
-            edit(space, space, axes, code, {0: float(score[0] + 1.0)}, [1], corrections)
-            for code, score in zip(codes[:40], start, strict=True)
-        ]
-        change = torch.stack([one.scores for one in made]) - start
-        worst[corrections] = (change - torch.tensor([1.0, 0.0])).abs().mean(0)
-    assert (worst[3] < 0.1).all()
-    assert float(worst[3][1]) < 0.3 * float(worst[0][1])
+@pytest.mark.parametrize("differentiable", [False, True])
+def test_a_path_meets_what_is_asked_and_holds_its_lock_where_a_straight_line_leaks(differentiable):
+    space, codes, axes = _bent(differentiable)
+    step, straight, off = 2 * locked_steps(axes, [0, 1])[0] * axes.scale[0], [], []
+    for start in look(space, space, codes[codes[:, 0] < 0][:12]):  # far above, no step moves one score alone
+        found = edit(space, space, axes, start, {0: float(start.scores[0] + 2 * axes.scale[0])}, [1])
+        assert torch.equal(found.scores, space.scores(found.code[None])[0])
+        off.append((found.scores - start.scores) / axes.scale)
+        straight.append((space.scores((start.code + step)[None])[0] - start.scores) / axes.scale)
+    wanted = torch.tensor([2.0, 0.0])
+    (missed, leaked), (_, before) = ((torch.stack(a) - wanted).abs().mean(0).tolist() for a in (off, straight))
+    assert missed < 0.05
+    assert leaked < 0.25 * before
 
 
-def test_the_stretch_in_which_numbers_grow():
-    assert _grows([3.0, 1, 2, 3, 4, 5, 4]) == (1, 5)
-    assert _grows([9.0, 8, 7, 6, 5, 4, 3]) == (3, 3)
+def test_two_attributes_that_are_moved_are_both_met():
+    space, codes, axes = _bent()
+    [start] = look(space, space, codes[:1])
+    wanted = {i: float(start.scores[i] + axes.scale[i]) for i in (0, 1)}
+    found = edit(space, space, axes, start, wanted)
+    assert all(abs(float(found.scores[i]) - value) < 0.3 * axes.scale[i] for i, value in wanted.items())
+
+
+def test_a_path_ends_where_the_data_do_and_its_nodes_grow():
+    space, _, axes = _bent(low=-1.5, high=1.0)
+    [start] = look(space, space, torch.zeros(1, 3))
+    path = AxisPath(space, space, axes, start, 0, [1])
+    assert abs(float(path.at(5.0).scores[0]) - 1.0) < 0.2  # what lies beyond is not reached
+    while path.extend(-1):
+        pass
+    scores = [float(node.scores[0]) for node in path.nodes]
+    assert scores == sorted(scores)
+    assert abs(scores[0] + 1.5) < 0.2
+    assert not path.extend(1)
+    assert path.at(5.0) is path.nodes[-1]
+    assert abs(float(path.at(-0.7).scores[0]) + 0.7) < 0.05
+
+
+def test_the_range_of_a_slider_is_that_of_the_data():
+    axes = Axes(*[torch.zeros(0)] * 5, {"names": ["age", "x", "yes"], "controls": ["age", "yes"]})
+    values = torch.stack([torch.arange(101.0), torch.zeros(101), torch.arange(101) % 2], 1)
+    assert ranges(axes, values) == {"age": {"low": 1.0, "high": 99.0}, "yes": {"low": 0.02, "high": 0.98}}
     assert correlations(torch.tensor([[0.0, 1], [1, 0], [2, -1]]))[0] == pytest.approx([1.0, -1.0])
 
 
@@ -86,7 +129,7 @@ def test_the_command_keeps_axes_by_hash_with_what_they_do(axes_run, tmp_path):
     assert set(about["leakage"]) == {"off", "linear", "closed"}
     assert all(len(row) == count for row in about["leakage"]["closed"]["change"])
     assert len(about["leakage"]["off"]["identity"]) == steered
-    assert set(about["ranges"]) == set(about["controls"])
+    assert set(about["ranges"]) == set(about["reach"]) == set(about["controls"])
     assert set(about["reader"]) == set(about["names"])
     assert path.with_suffix(".png").is_file()
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -28,24 +29,30 @@ def test_a_state_is_its_json_and_a_broken_link_is_the_start():
 
 def test_pictures_and_files_of_a_studio(axes_run):
     studio = Studio(axes_run, "last")
-    name = studio.axes.controls[0]
+    first, second = studio.axes.controls[:2]
     portrait = Portrait(3, 0.8)
-    code = studio.start(portrait)
-    assert torch.equal(studio.steered(portrait, code), code)
-    assert torch.equal(studio.start(Portrait(3, 0.8)), code)
-    assert not torch.equal(studio.start(Portrait(3, 0.8, unnamed={0: 1.0})), code)
-    value = studio.measured(code)[name]
-    low, high = min(studio.about()["ranges"][name].values(), key=str), value + 0.1
-    moved = studio.steered(Portrait(3, 0.8, {name: high}, studio.axes.controls[1:2]), code)
-    assert not torch.equal(moved, code)
-    [picture] = studio.pictures(moved[None])
+    start = studio.start(portrait)
+    assert studio.steered(portrait, start) is start
+    assert studio.start(Portrait(3, 0.8)) is start  # what was made is kept
+    assert not torch.equal(studio.start(Portrait(3, 0.8, unnamed={0: 1.0})).code, start.code)
+    value = studio.measured(start)[first]
+    moved = replace(portrait, wanted={first: value + 0.1}, locked=[second])
+    after = studio.steered(moved, start)
+    path = studio.path(moved, start, first)
+    assert path.kept[0] == start.scores[studio.index(first)]
+    assert studio.steered(moved, start) is after
+    while studio.follow(path):
+        pass
+    reached = studio.measured(path.nodes[-1])[first]
+    assert studio.met(replace(moved, wanted={first: reached}), first, path.nodes[-1])
+    assert not studio.met(replace(moved, wanted={first: reached + 9}), first, path.nodes[-1])
+    [picture] = studio.enlarged(after.image[None])
     assert picture.shape == (320, 320, 3)
     assert as_png(picture).startswith(b"\x89PNG")
-    frames = studio.way(code, moved, 3)
+    frames = studio.way(start.code, after.code + 1, 3)
     assert as_gif(frames).startswith(b"GIF89a")
     film = as_mp4(frames)
     assert film is None or film[4:8] == b"ftyp"
-    assert low is not None
 
 
 def test_the_code_of_a_picture_of_ones_own(axes_run):
@@ -110,7 +117,8 @@ def test_in_a_browser_a_slider_moves_the_picture_and_a_lock_holds(axes_run, monk
             slider.press("ArrowRight")
         script = "old => !document.querySelectorAll('[data-testid=stImage] img')[1].src.endsWith(old)"
         page.wait_for_function(script, arg=first)
-        page.get_by_text("two standard deviations to both sides").wait_for()
+        page.get_by_text(re.compile(rf"^{moved} of this picture goes from")).wait_for()
+        page.get_by_text(f"Along {moved}, to both ends").wait_for()
         page.wait_for_function("location.search.includes('wanted')")
         now, start = _now(page, held)
         assert abs(now - start) <= 0.1 * max(1.0, abs(start))

@@ -1,10 +1,9 @@
-"""Axes of attributes in a space of codes: fitted to what a reader sees, locked against one another, closed by what it
-sees at this very picture."""
+"""Axes of attributes in a space of codes: fitted to what a reader sees, and locked against one another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +17,10 @@ from lightning_gen.metrics.readers import AttributeReader
 from lightning_gen.reading import read_json
 from lightning_gen.tasks.common.code_space import CodeSpace
 
-__all__ = ["Axes", "Edit", "axes_hash", "edit", "fit_axes", "load_axes", "locked_steps", "ridge", "save_axes"]
+__all__ = ["Axes", "axes_hash", "fit_axes", "least_steps", "load_axes", "locked_steps", "ridge", "save_axes"]
+
+#: of `ridge`, of which each attribute takes what predicts best
+_PENALTIES = (1e-2, 1e-1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -51,23 +53,40 @@ class Axes:
         """The attributes that may be steered; the others are only measured."""
         return list(self.about["controls"])
 
+    def limits(self, reader: AttributeReader, index: int) -> tuple[float, float]:
+        """Give the scores between which the data lie, of an attribute that may be steered."""
+        found = self.about["ranges"][self.names[index]]
+        values = torch.zeros(2, len(self.names))
+        values[:, index] = torch.tensor([found["low"], found["high"]])
+        low, high = reader.score_of(values)[:, index].tolist()
+        return low, high
 
-def ridge(codes: Tensor, scores: Tensor, penalty: float = 1e-2) -> tuple[Tensor, Tensor]:
-    """Fit scores (N, A) by codes (N, K) linearly, on every second code; return the weights (K, A), and the share of the
-    variance of the others that they explain, (A,).
+
+def ridge(codes: Tensor, scores: Tensor, penalties: Sequence[float] = _PENALTIES) -> tuple[Tensor, Tensor]:
+    """Fit scores (N, A) by codes (N, K) linearly; return the weights (K, A), and the share of the variance of every
+    second code's scores that weights fitted to the others explain, (A,).
 
     Args:
         codes: of generated pictures.
         scores: what is read off these.
-        penalty: on squared weights, by the mean variance of a component.
+        penalties: on squared weights, by the mean variance of a component; each attribute takes the one that explains
+            most. Of the weights of a few thousand codes a large part is chance: too small a penalty keeps it.
     """
     x, y = codes.double(), scores.double()
-    x, y = x - x[::2].mean(0), y - y[::2].mean(0)
-    gram = x[::2].T @ x[::2]
+    x, y = x - x.mean(0), y - y.mean(0)
+    explained = []
+    for penalty in penalties:
+        lost = (y[1::2] - x[1::2] @ _ridge(x[::2], y[::2], penalty)).square().mean(0)
+        explained.append(1 - lost / y[1::2].var(0, unbiased=False).clamp(min=1e-12))
+    best, which = torch.stack(explained).max(0)
+    weights = torch.stack([_ridge(x, y, penalty) for penalty in penalties])  # (P, K, A)
+    return weights[which, :, torch.arange(y.shape[1])].T.float(), best.float()
+
+
+def _ridge(x: Tensor, y: Tensor, penalty: float) -> Tensor:
+    gram = x.T @ x
     gram += penalty * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    weights = torch.linalg.solve(gram, x[::2].T @ y[::2])
-    lost = (y[1::2] - x[1::2] @ weights).square().mean(0)
-    return weights.float(), (1 - lost / y[1::2].var(0, unbiased=False).clamp(min=1e-12)).float()
+    return torch.linalg.solve(gram, x.T @ y)
 
 
 def fit_axes(codes: Tensor, scores: Tensor) -> tuple[Axes, Tensor]:
@@ -87,73 +106,16 @@ def locked_steps(axes: Axes, moved: Sequence[int]) -> Tensor:
         axes: with S the covariance of codes and B the weights of the attributes.
         moved: indices of attributes, those that are changed and those that are held.
     """
-    weights, covariance = axes.weights[:, list(moved)].double(), axes.covariance.double()
+    return least_steps(axes.covariance, axes.weights[:, list(moved)])
+
+
+def least_steps(covariance: Tensor, weights: Tensor) -> Tensor:
+    """As `locked_steps`, of the covariance (K, K) and the weights (K, M) of the attributes that are moved or held."""
+    covariance, weights = covariance.double(), weights.double()
     cost = weights.T @ covariance @ weights
     # The last term alone is left where nothing that is read changes with the codes: then there is no step.
     cost += (1e-6 * cost.diagonal().mean() + 1e-12) * torch.eye(len(cost), dtype=cost.dtype)
     return torch.linalg.solve(cost, (covariance @ weights).T).float()
-
-
-class Edit(NamedTuple):
-    """A code (K,) that was moved, and the scores (A,) that are read off its picture."""
-
-    code: Tensor
-    scores: Tensor
-
-
-@torch.no_grad()
-def edit(
-    space: CodeSpace, reader: AttributeReader, axes: Axes, code: Tensor, wanted: dict[int, float],
-    locked: Sequence[int] = (), corrections: int = 2,
-) -> Edit:  # fmt: skip
-    """Move a code so that attributes of its picture take given scores and locked ones keep theirs.
-
-    The first step is linear. Each correction measures how the scores change along the steps at this very picture, by
-    finite differences of all of them at once, and solves for what is still missing, damped. Of each step the whole,
-    two fifths and none of it are tried, and what comes nearest is kept: far from the straight line a slope says little.
-
-    Args:
-        space: where the code lies.
-        reader: of the attributes.
-        axes: of this space and reader.
-        code: (K,).
-        wanted: score of each attribute that is moved, by its index.
-        locked: indices of attributes that are held.
-        corrections: 0 or more.
-    """
-    moved = list(dict.fromkeys([*wanted, *locked]))
-    width = axes.scale[moved]
-    steps = width[:, None] * locked_steps(axes, moved)  # (M, K), each by one standard deviation of its score
-    now = Edit(code, reader.scores(space.images(code[None]))[0])
-    target = torch.stack([torch.as_tensor(wanted[i]) if i in wanted else now.scores[i] for i in moved])
-
-    def missing(scores: Tensor) -> Tensor:
-        return (target - scores[..., moved]) / width
-
-    def nearest(now: Edit, step: Tensor) -> Edit:
-        codes = now.code + torch.tensor(_SHARES)[:, None] * step
-        scores = torch.cat([reader.scores(space.images(codes)), now.scores[None]])
-        best = int(missing(scores).square().sum(1).argmin())
-        return Edit(codes[best], scores[best]) if best < len(codes) else now
-
-    now = nearest(now, missing(now.scores) @ steps)
-    for _ in range(corrections):
-        seen = reader.scores(space.images(now.code + _PROBE * steps))[:, moved]  # (M, M)
-        slope = ((seen - now.scores[moved]) / width / _PROBE).T  # standard deviations per step
-        now = nearest(now, _damped(slope, missing(now.scores)) @ steps)
-    return now
-
-
-#: length of the steps that measure slopes, in standard deviations: a shorter one drowns in the rounding of pixels
-_PROBE = 0.5
-#: of a step that are tried
-_SHARES = (1.0, 0.4)
-
-
-def _damped(slope: Tensor, missing: Tensor) -> Tensor:
-    """Solve slope @ step = missing, with steps of at most 1.5 standard deviations."""
-    square = slope.T @ slope + 0.02 * torch.eye(len(slope))
-    return torch.linalg.solve(square, slope.T @ missing).clamp(-1.5, 1.5)
 
 
 def axes_hash(space: CodeSpace, reader: AttributeReader) -> str:

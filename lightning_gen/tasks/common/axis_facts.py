@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from lightning_gen.metrics.readers import AttributeReader
-from lightning_gen.tasks.common.axes import Axes, edit, locked_steps
+from lightning_gen.tasks.common.axes import Axes, locked_steps
+from lightning_gen.tasks.common.axis_path import AxisPath, look
 from lightning_gen.tasks.common.code_space import CodeSpace
 
-__all__ = ["correlations", "leakage", "ranges", "strip"]
+__all__ = ["correlations", "leakage", "ranges", "reach", "strip"]
 
-_WAYS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+#: share of the data that lies below and above the range of a slider
+_OUTSIDE = 0.01
 
 
 def correlations(values: Tensor) -> list[list[float]]:
@@ -59,12 +61,8 @@ def _moved(
     if not closed:
         step = locked_steps(axes, [index, *locked])[0] * axes.scale[index]
         return space.images(codes + step)
-    start = reader.scores(space.images(codes))[:, index]
-    made = [
-        edit(space, reader, axes, code, {index: float(score + axes.scale[index])}, locked).code
-        for code, score in zip(codes, start, strict=True)
-    ]
-    return space.images(torch.stack(made))
+    moved = [AxisPath(space, reader, axes, start, index, locked) for start in look(space, reader, codes)]
+    return torch.stack([path.at(float(path.kept[0] + axes.scale[index])).image for path in moved])
 
 
 def _identity(reader: AttributeReader, before: Tensor, after: Tensor) -> float:
@@ -73,36 +71,45 @@ def _identity(reader: AttributeReader, before: Tensor, after: Tensor) -> float:
     return float((a - b).norm(dim=1).mean() / apart.clamp(min=1e-12))
 
 
+def ranges(axes: Axes, values: Tensor) -> dict[str, dict[str, float]]:
+    """Find between which values the data lie, all but 1 % at either end; of those that are 0 or 1, 0.02 to 0.98.
+
+    Args:
+        axes: whose attributes may be steered.
+        values: (N, A), attributes of the data.
+    """
+    found = {}
+    for name in axes.controls:
+        column = values[:, axes.names.index(name)]
+        binary = bool(((column == 0) | (column == 1)).all())
+        ends = [0.02, 0.98] if binary else column.quantile(torch.tensor([_OUTSIDE, 1 - _OUTSIDE])).tolist()
+        found[name] = {"low": ends[0], "high": ends[1]}
+    return found
+
+
 @torch.no_grad()
-def ranges(space: CodeSpace, reader: AttributeReader, axes: Axes, codes: Tensor) -> dict[str, dict[str, Any]]:
-    """Follow each axis, with linear locks, and find the stretch around the start in which the mean of what is read
-    grows at each step.
+def reach(space: CodeSpace, reader: AttributeReader, axes: Axes, codes: Tensor) -> dict[str, dict[str, float]]:
+    """Follow the path of each attribute from pictures to both ends, the others that are steered locked.
 
     Returns:
-        by attribute: ``value``, what is read at each step of -3 to 3 standard deviations, in its unit; ``low`` and
-        ``high``, the ends of the stretch.
+        by attribute: ``low`` and ``high``, medians over pictures of the values at the ends; ``besides``, the mean
+        change of the locked ones there, in standard deviations of generated pictures.
     """
     steered = [axes.names.index(name) for name in axes.controls]
     found = {}
     for k in steered:
-        step = locked_steps(axes, [k, *(i for i in steered if i != k)])[0] * axes.scale[k]
-        score = [reader.scores(space.images(codes + way * step))[:, k].mean() for way in _WAYS]
-        row = torch.zeros(len(_WAYS), len(axes.names))
-        row[:, k] = torch.stack(score)
-        value = reader.values(row)[:, k].tolist()
-        low, high = _grows(value)
-        found[axes.names[k]] = {"value": value, "low": value[low], "high": value[high]}
+        others = [i for i in steered if i != k]
+        ends, besides = [], []
+        for start in look(space, reader, codes):
+            path = AxisPath(space, reader, axes, start, k, others)
+            while path.extend(-1) or path.extend(1):
+                pass
+            ends.append(torch.stack([path.nodes[0].scores, path.nodes[-1].scores]))
+            besides.append(((ends[-1] - start.scores) / axes.scale)[:, others].abs())
+        low, high = reader.values(torch.stack(ends))[..., k].median(0).values.tolist()
+        leaked = float(torch.stack(besides).mean()) if others else 0.0
+        found[axes.names[k]] = {"low": low, "high": high, "besides": leaked}
     return found
-
-
-def _grows(value: list[float]) -> tuple[int, int]:
-    """First and last place of the stretch around the middle in which numbers grow."""
-    low = high = len(value) // 2
-    while low > 0 and value[low - 1] < value[low]:
-        low -= 1
-    while high < len(value) - 1 and value[high + 1] > value[high]:
-        high += 1
-    return low, high
 
 
 @torch.no_grad()

@@ -42,6 +42,16 @@ class CodeSpace:
                 f"{type(module).__name__} has codes of {module.latent_dim} numbers: want {_LARGEST} or fewer"
             )
 
+    @property
+    def differentiable(self) -> bool:
+        """Whether `paint` has derivatives."""
+        return isinstance(self.module, StyleModule)
+
+    def paint(self, codes: Tensor) -> Tensor:
+        """(N, K) -> signed images (N, C, H, W), not rounded; of a space that is differentiable."""
+        assert isinstance(self.module, StyleModule)
+        return self.module.paint(codes)
+
     def condition(self, n: int) -> Batch | None:
         """n rows of the condition; None of a model without."""
         return None if self.label is None else {"label": torch.full((n,), self.label)}

@@ -4,9 +4,11 @@ import importlib.util
 import io
 import json
 import math
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +18,8 @@ from torch import Tensor
 from lightning_gen.config.loading import load_run
 from lightning_gen.evaluation.readers import attribute_reader
 from lightning_gen.images import as_pictures
-from lightning_gen.metrics.readers import AttributeReader
-from lightning_gen.tasks.common.axes import Axes, axes_hash, edit, load_axes
+from lightning_gen.tasks.common.axes import Axes, axes_hash, load_axes
+from lightning_gen.tasks.common.axis_path import AxisPath, Node, look
 from lightning_gen.tasks.common.code_space import CodeSpace
 from lightning_gen.tasks.common.own_picture import Found, find_code, style_encoder
 
@@ -28,6 +30,9 @@ PAGE = Path(__file__).parents[1] / "faces_page.py"
 #: about so many pixels on a side of what is shown
 _SIDE = 320
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 
 @dataclass
 class Portrait:
@@ -36,7 +41,7 @@ class Portrait:
     Args:
         seed: of its code.
         truncation: share of the code's distance from the mean.
-        wanted: value of each attribute that was moved, in its unit.
+        wanted: value of each attribute that was moved, in its unit; the one that was moved last comes last.
         locked: attributes that are held.
         unnamed: standard deviations along directions without a name, by their place.
         own: digest of a picture of the user's own that is steered; empty: that of the seed. A link does not bring it.
@@ -71,7 +76,7 @@ def state_of(text: str, names: list[str]) -> Portrait:
 
 
 class Studio:
-    """A run with its reader and axes.
+    """A run with its reader and axes. What was made and read is kept, so that a slider costs what is new alone.
 
     Args:
         run: folder.
@@ -84,42 +89,75 @@ class Studio:
         self.space, self.reader = CodeSpace(module, label), attribute_reader(self.data)
         self.folder = run / "axes"
         self.axes: Axes = load_axes(self.folder, axes_hash(self.space, self.reader))
+        self._looked: dict[bytes, Node] = {}
+        self._paths: dict[tuple[bytes, int, tuple[int, ...]], AxisPath] = {}
+        #: pages of several windows share this
+        self._busy = threading.RLock()
 
     def index(self, name: str) -> int:
         """Place of an attribute."""
         return self.axes.names.index(name)
 
-    def start(self, portrait: Portrait, own: Tensor | None = None) -> Tensor:
-        """The code before any attribute is moved, (K,): of the seed, or of the user's own picture."""
+    def start(self, portrait: Portrait, own: Tensor | None = None) -> Node:
+        """The picture before any attribute is moved: of the seed, or the user's own."""
         code = self.space.draw(1, portrait.seed, portrait.truncation)[0] if own is None else own
         for place, way in portrait.unnamed.items():
             if 0 <= place < len(self.axes.unnamed):
                 code = code + way * self.axes.unnamed[place]
-        return code
+        key = code.numpy().tobytes()
+        return _kept(self._looked, key, lambda: look(self.space, self.reader, code[None])[0])
 
-    def measured(self, code: Tensor) -> dict[str, float]:
-        """What is read off the picture of a code, by attribute."""
-        reader: AttributeReader = self.reader
-        value = reader(self.space.images(code[None]))[0]
-        return dict(zip(self.axes.names, value.tolist(), strict=True))
+    def measured(self, node: Node) -> dict[str, float]:
+        """What is read off a picture, by attribute."""
+        return dict(zip(self.axes.names, self.reader.values(node.scores).tolist(), strict=True))
 
-    def steered(self, portrait: Portrait, code: Tensor) -> Tensor:
-        """The code after all attributes that are wanted have been moved, (K,)."""
-        if not portrait.wanted:
-            return code
-        values = torch.zeros(len(self.axes.names))
+    def path(self, portrait: Portrait, start: Node, name: str) -> AxisPath:
+        """The path of one attribute after all others that are wanted have been moved; those and the locked ones are
+        held."""
+        others = {k: v for k, v in portrait.wanted.items() if k != name}
+        before = self.steered(replace(portrait, wanted=others), start)
+        held = [*others, *(k for k in portrait.locked if k not in others and k != name)]
+        return self._path(before, name, held)
+
+    def steered(self, portrait: Portrait, start: Node) -> Node:
+        """The picture after all attributes that are wanted have been moved, one after the other."""
+        held = [name for name in portrait.locked if name not in portrait.wanted]
         for name, value in portrait.wanted.items():
-            values[self.index(name)] = value
-        scores = self.reader.score_of(values)
-        wanted = {self.index(name): float(scores[self.index(name)]) for name in portrait.wanted}
-        locked = [self.index(name) for name in portrait.locked if name not in portrait.wanted]
-        return edit(self.space, self.reader, self.axes, code, wanted, locked).code
+            with self._busy:
+                start = self._path(start, name, held).at(self._score(name, value))
+            held = [name, *held]
+        return start
+
+    def follow(self, path: AxisPath) -> bool:
+        """Follow a path by one step; False where it has ended both ways."""
+        with self._busy:
+            return path.extend(-1) or path.extend(1)
+
+    def met(self, portrait: Portrait, name: str, node: Node) -> bool:
+        """Whether the value that is wanted of an attribute is read off a picture, within a tenth of a standard
+        deviation."""
+        off = self._score(name, portrait.wanted[name]) - float(node.scores[self.index(name)])
+        return abs(off) <= 0.1 * float(self.axes.scale[self.index(name)])
+
+    def _score(self, name: str, value: float) -> float:
+        values = torch.zeros(len(self.axes.names))
+        values[self.index(name)] = value
+        return float(self.reader.score_of(values)[self.index(name)])
+
+    def _path(self, start: Node, name: str, held: Sequence[str]) -> AxisPath:
+        index, locked = self.index(name), tuple(sorted(self.index(one) for one in held))
+        key = (start.code.numpy().tobytes(), index, locked)
+        return _kept(self._paths, key, lambda: AxisPath(self.space, self.reader, self.axes, start, index, locked))
 
     def pictures(self, codes: Tensor) -> list[np.ndarray]:
-        """(N, K) -> N pictures for people, uint8 (H', W', 3), enlarged by whole pixels."""
-        images = as_pictures(self.space.images(codes), self.data.spec).permute(0, 2, 3, 1)
-        factor = max(1, _SIDE // max(images.shape[1:3]))
-        return list(images.repeat_interleave(factor, 1).repeat_interleave(factor, 2).numpy())
+        """(N, K) -> N pictures for people, as `enlarged`."""
+        return self.enlarged(self.space.images(codes))
+
+    def enlarged(self, images: Tensor) -> list[np.ndarray]:
+        """uint8 (N, C, H, W) -> N pictures for people, uint8 (H', W', 3), enlarged by whole pixels."""
+        shown = as_pictures(images, self.data.spec).permute(0, 2, 3, 1)
+        factor = max(1, _SIDE // max(shown.shape[1:3]))
+        return list(shown.repeat_interleave(factor, 1).repeat_interleave(factor, 2).numpy())
 
     def find(self, image: Tensor) -> Found:
         """The code whose picture is near uint8 (C, H, W); the first time an encoder is trained."""
@@ -134,6 +172,15 @@ class Studio:
     def about(self) -> dict[str, Any]:
         """What is known of the axes: names, errors of the reader, leakage, ranges."""
         return self.axes.about
+
+
+def _kept(store: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
+    """Give what was made for a key, the last 64 of them."""
+    found = store.pop(key, None)
+    store[key] = make() if found is None else found  # the newest is last
+    while len(store) > 64:
+        store.pop(next(iter(store)), None)
+    return store[key]
 
 
 def as_png(picture: np.ndarray) -> bytes:
