@@ -173,7 +173,7 @@ def test_leaks_of_a_run_whose_augmentation_is_given_a_probability(axes_run, gan,
     few = ["--images", "64", "--steps", "3"]
     assert main(["leaks", str(axes_run), *few, "--probability", "0.5"]) == 0
     assert "of generated images; leak" in capsys.readouterr().out
-    for run, value, words in ((axes_run, "2", "want 0 to 1"), (gan, "0.5", "augmentations have a fixed one")):
+    for run, value, words in ((axes_run, "2", "want a number, 0 to 1"), (gan, "0.5", "augmentations have a fixed one")):
         assert main(["leaks", str(run), *few, "--probability", value]) == 2
         assert words in capsys.readouterr().err
 
