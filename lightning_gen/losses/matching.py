@@ -42,12 +42,16 @@ class CaptionContrast:
     Args:
         weight: 0 or more.
         captions: of the training set, beside those of the batch, 0 or more; an encoder keeps 1,000.
+        alone: the first training images, of each stage, from which the discriminators learn this loss and no other,
+            while the generator waits; 0 or more. A step without the generator is cheap, and what the generator is told
+            from then on is sound, as in AttnGAN (Xu et al. 2018), whose encoders learn before the generator.
     """
 
-    def __init__(self, weight: float = 1.0, captions: int = 1000) -> None:
-        if weight < 0 or captions < 0:
-            raise UserError(f"contrast has weight {weight:g} and {captions} captions: want 0 or more of both")
-        self.weight, self.captions = weight, captions
+    def __init__(self, weight: float = 1.0, captions: int = 1000, alone: int = 0) -> None:
+        if weight < 0 or captions < 0 or alone < 0:
+            wanted = "want 0 or more of each"
+            raise UserError(f"contrast has weight {weight:g}, {captions} captions, {alone} images alone: {wanted}")
+        self.weight, self.captions, self.alone = weight, captions, alone
 
     def __call__(self, scores: Tensor, same: Tensor) -> Tensor:
         """Compute the loss; captions that equal the right one do not count.

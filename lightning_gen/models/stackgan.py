@@ -93,6 +93,10 @@ class StackGAN(TextToImage):
         return self.images_seen >= self.first_images
 
     @property
+    def images_of_stage(self) -> int:
+        return self.images_seen - self.first_images if self.in_second else self.images_seen
+
+    @property
     def matcher(self) -> Matcher:
         found = self.discriminator["second" if self.in_second else "first"]
         assert isinstance(found, Matcher)
@@ -108,7 +112,7 @@ class StackGAN(TextToImage):
         return self.generator.finish(z, batch) if self.in_second else self.generator.sketch(z, batch)
 
     def step_constants(self) -> Hashable:
-        return self.in_second
+        return self.in_second, self.reading
 
     def generate_from_code(self, z: Tensor, code: Tensor) -> Tensor:
         small, large = self.generator.draw(z.to(code.device), code)

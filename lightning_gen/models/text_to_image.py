@@ -1,7 +1,7 @@
 """What the text-to-image models share: pairs of pictures and sentences, right and wrong; pictures of sentences."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from lightning_gen.batches import Batch
 from lightning_gen.captioned import with_captions
 from lightning_gen.contracts import AdversarialTraining, Losses, TextModule
+from lightning_gen.contracts.alternation import Phase
 from lightning_gen.errors import UserError, check_counts
 from lightning_gen.images import ImageSpec, as_pictures, from_signed, grid, to_signed
 from lightning_gen.losses.adversarial import AdversarialLoss
@@ -89,6 +90,22 @@ class TextToImage(NoiseToImage, TextModule):
     def shrinks(self) -> tuple[int, ...]:
         """By how much the images that are learned at present are smaller than the full ones."""
 
+    @property
+    def images_of_stage(self) -> int:
+        """Training images since the present stage began."""
+        return self.images_seen
+
+    @property
+    def reading(self) -> bool:
+        """Whether the discriminators learn captions alone at present, while the generator waits."""
+        return self.contrast is not None and self.images_of_stage < self.contrast.alone
+
+    def step_constants(self) -> Hashable:
+        return self.reading
+
+    def _generator_moves(self, phase: Phase) -> int:
+        return 0 if self.reading else super()._generator_moves(phase)
+
     @abstractmethod
     def make_fakes(self, batch: Batch) -> Drawn:
         """Draw signed images in the order of `shrinks` for the sentences of a batch, with the loss of the condition."""
@@ -110,6 +127,17 @@ class TextToImage(NoiseToImage, TextModule):
 
     def discriminator_losses(self, batch: Batch) -> Losses:
         batch = self.prepare(batch)
+        return self._reading_losses(batch) if self.reading else self._playing_losses(batch)
+
+    def _reading_losses(self, batch: Batch) -> Losses:
+        contrast = self._contrasting(batch, self.matcher.code(batch))
+        assert contrast is not None
+        found: dict[str, Tensor] = {}
+        for net, real in zip(self.matcher.sizes, self._reals(batch), strict=True):
+            _add(found, "contrast", contrast(net, net.embed(self.augment(real))))
+        return found
+
+    def _playing_losses(self, batch: Batch) -> Losses:
         code, wrong = self.matcher.code(batch), mismatched_rows(batch["words"])
         contrast = self._contrasting(batch, code)
         fakes = [image.detach() for image in self.fakes(batch).images]

@@ -34,7 +34,7 @@ def test_the_right_caption_among_many_costs_least_and_equal_ones_do_not_count():
     assert even == pytest.approx(2.0 * math.log(4))
     assert float(contrast(20.0 * same, same)) == pytest.approx(0.0, abs=1e-6)
     assert float(contrast(-20.0 * same, same)) > 30
-    with pytest.raises(UserError, match="contrast has weight -1 and 1000 captions"):
+    with pytest.raises(UserError, match="contrast has weight -1, 1000 captions, 0 images alone"):
         CaptionContrast(-1.0)
 
 
