@@ -17,7 +17,6 @@ __all__ = [
     "mean_over_processes",
     "rank_and_world",
     "sum_over_processes",
-    "wire",
 ]
 
 

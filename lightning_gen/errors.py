@@ -1,6 +1,6 @@
 """The one exception that means "the user can fix this": it is shown as one plain line, exit status 2, no traceback."""
 
-__all__ = ["COUNT_LIMIT", "IMAGE_LIMIT", "SEED_LIMIT", "UserError", "check_counts"]
+__all__ = ["IMAGE_LIMIT", "SEED_LIMIT", "UserError", "check_counts"]
 
 #: layers, widths and the like beyond this are a slip of the hand, or a file that wants to keep a machine busy
 COUNT_LIMIT = 16_384

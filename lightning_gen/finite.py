@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["all_finite", "finite_weights"]
+__all__ = ["finite_weights"]
 
 
 @torch.no_grad()

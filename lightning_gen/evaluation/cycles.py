@@ -19,7 +19,7 @@ from lightning_gen.evaluation.collection import collect, read_block, seeded_gene
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.images import ImageSpec
 
-__all__ = ["QUALITY", "cycle_metrics", "through_jpeg"]
+__all__ = ["cycle_metrics"]
 
 #: of the JPEG
 QUALITY = 90

@@ -12,7 +12,7 @@ from lightning_gen.evaluation.collection import collect, read_block, seeded_gene
 from lightning_gen.evaluation.rows import Metrics, data_identity, metric_row
 from lightning_gen.metrics.pairs import SMALLEST_SIDE, LearnedSimilarity, pair_table
 
-__all__ = ["block_of_outputs", "pair_metrics", "translate_block"]
+__all__ = ["block_of_outputs", "pair_metrics"]
 
 #: bytes of outputs that are kept between the metrics that look at them
 _KEPT = 512 << 20

@@ -17,7 +17,7 @@ from typing import Any
 from lightning_gen.config.arguments import Arguments, any_seed, natural, positive
 from lightning_gen.errors import UserError
 
-__all__ = ["Command", "fit_arguments", "main", "slurm_parameters"]
+__all__ = ["Command", "fit_arguments", "main"]
 
 #: in the job's script, before srun: what happens when it ends. A status of 2 is the user's mistake, reported once. A
 #: job that is not RUNNING any more was cancelled, or has been requeued by the training itself.

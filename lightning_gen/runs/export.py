@@ -117,7 +117,7 @@ def card(module: ImageModule, run: RunRecord, checkpoint: str, onnx: str | None 
         "---\nlibrary_name: lightning-gen\npipeline_tag: "
         f"{tag}\n---\n\n# {run.label}\n\n{picture}"
         + _table(("", ""), [(name, str(value)) for name, value in facts.items()])
-        + f"\n## Measured\n\n{_numbers(module, run, checkpoint)}"
+        + f"\n## Measured\n\n{_numbers(module, run)}"
         "\nNumbers of other images, features or bounds do not compare with these. Uses, biases and the licence of the"
         " training images were not looked at by the program that wrote this card.\n"
         f"\n## Use\n\n{_TRANSLATE if translates else _SAMPLE}"
@@ -130,7 +130,7 @@ def _which(module: ImageModule, run: RunRecord) -> str:
     return f"{part}, averaged in training (decay {average if average is not None else 'a ramp'})"
 
 
-def _numbers(module: ImageModule, run: RunRecord, checkpoint: str) -> str:
+def _numbers(module: ImageModule, run: RunRecord) -> str:
     """A row per number; the newest measurement of a metric, images and weights wins."""
     rows: dict[tuple[str, str], tuple[str, ...]] = {}
     for evaluation in run.evaluations:

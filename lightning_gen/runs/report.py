@@ -20,7 +20,7 @@ from lightning_gen.runs.seeds import over_seeds
 from lightning_gen.runs.tables import Table
 from lightning_gen.runs.words import bound_words, duration_words, metric_words, progress_words, value_words
 
-__all__ = ["differences", "facts", "render_report", "write_report"]
+__all__ = ["differences", "facts", "write_report"]
 
 _PAGE = Path(__file__).parent / "page"
 #: longest side of an embedded picture in pixels: the newest of a run, and earlier ones

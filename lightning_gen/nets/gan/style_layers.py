@@ -18,7 +18,6 @@ __all__ = [
     "ModulatedConv2d",
     "activate",
     "blur_filter",
-    "fold_matrix",
     "folded",
     "leaky",
     "normalized",
