@@ -1,7 +1,9 @@
 """The parser of every command but `fit`: its errors are one plain line, and it knows the arguments commands share."""
 
 import argparse
+import difflib
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,7 +28,15 @@ class Arguments(argparse.ArgumentParser):
         self._files: dict[str, tuple[str, ...]] = {}
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; see {self.prog} --help")
+        raise UserError(f"{message}{self._meant(message)}; see {self.prog} --help")
+
+    def _meant(self, message: str) -> str:
+        """What was meant by an argument that this command does not have, where one is near, also by its last part: that
+        of ``--evaluation.samples`` of `fit` is ``--samples``."""
+        wrong = re.match(r"unrecognized arguments: --([\w.-]+)", message)
+        known = [option.removeprefix("--") for option in self._option_string_actions if option.startswith("--")]
+        near = difflib.get_close_matches(wrong[1].rpartition(".")[2], known, 1) if wrong else []
+        return f": want --{near[0]}?" if near else ""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As in `argparse`; files to be written are checked, and packages named by ``--trust`` trusted from here on."""

@@ -5,6 +5,7 @@ import io
 import sys
 
 from lightning_gen import __version__
+from lightning_gen.config.messages import nearest
 from lightning_gen.config.trust import trusting
 from lightning_gen.errors import UserError
 from lightning_gen.reading import inert
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         if arguments[0] not in COMMANDS:
-            raise UserError(f"unknown command {arguments[0]}: want one of {', '.join(COMMANDS)}")
+            raise UserError(f"unknown command {arguments[0]}: want {nearest(arguments[0], list(COMMANDS))}")
         with trusting():
             importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
     except (UserError, OSError) as error:

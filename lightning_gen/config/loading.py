@@ -53,9 +53,13 @@ def checkpoint_path(folder: str | Path, checkpoint: str = "last") -> Path:
     if (exported := Path(folder) / "model.safetensors").is_file():
         return exported
     path = Path(folder) / "checkpoints" / f"{checkpoint}.ckpt"
-    if not path.is_file():
-        raise UserError(f"run {folder} has no checkpoints/{checkpoint}.ckpt: want the folder of a finished run")
-    return path
+    if path.is_file():
+        return path
+    if not Path(folder).is_dir():
+        raise UserError(f"run {folder} does not exist: want the folder of a run")
+    inner = next((place.parents[1] for place in sorted(Path(folder).glob("*/checkpoints/last.ckpt"))), None)
+    wanted = f"the folder of one run, such as {inner}" if inner else "the folder of a finished run"
+    raise UserError(f"run {folder} has no checkpoints/{checkpoint}.ckpt: want {wanted}")
 
 
 def load_data(config: str | Path, of_run: bool = False) -> ImageData:

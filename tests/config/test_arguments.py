@@ -53,3 +53,25 @@ def test_images_of_the_notebook_are_saved_as_png_alone(tmp_path):
     with pytest.raises(UserError, match=r"x\.jpg given: want a name that ends in \.png"):
         Images(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), 2).save(tmp_path / "x.jpg")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["evalute", "RUN"], "unknown command evalute: want evaluate?"),
+        (["evaluate", "RUN", "--evaluation.samples", "9"], "--evaluation.samples 9: want --samples?; see"),
+        (["compare", "RUN", "--htm", "x"], "unrecognized arguments: --htm x: want --html?; see"),
+        (["compare", "RUN", "--wide"], "unrecognized arguments: --wide; see"),
+        (["evaluate", "nowhere"], "run nowhere does not exist: want the folder of a run"),
+    ],
+)
+def test_what_was_meant_is_said(words, said, capsys):
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_of_runs_is_told_from_a_run(tmp_path, capsys):
+    (tmp_path / "one" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "one" / "checkpoints" / "last.ckpt").touch()
+    assert main(["sample", str(tmp_path)]) == 2
+    assert f"want the folder of one run, such as {tmp_path / 'one'}" in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_a_flow_completes_approximately_and_keeps_what_is_known(flow, tmp_path, 
     ("which", "arguments", "words"),
     [
         ("flow", ["density"], "want two pixels, as of configs/data/toy.yaml"),
-        ("flow", ["outliers", "--background", "nowhere"], "run nowhere has no checkpoints/last.ckpt"),
+        ("flow", ["outliers", "--background", "nowhere"], "run nowhere does not exist"),
     ],
 )
 def test_what_a_model_cannot_is_one_plain_line(which, arguments, words, capsys, request):

@@ -121,7 +121,7 @@ def test_weights_between_two_runs(run, fit, tmp_path, capsys):
     ("more", "words"),
     [
         (["--tile", "60"], "--tile is 60: want a multiple of 8 pixels, 64 or more"),
-        (["--blend", "nowhere"], "run nowhere has no checkpoints/last.ckpt"),
+        (["--blend", "nowhere"], "run nowhere does not exist"),
     ],
 )
 def test_what_is_wrong_is_one_plain_line(run, more, words, tmp_path, capsys):
