@@ -16,7 +16,7 @@ from lightning_gen.errors import UserError
 from lightning_gen.evaluation.readers import attribute_reader, errors_of
 from lightning_gen.images import as_pictures, grid
 from lightning_gen.tasks.common.axes import Axes, axes_hash, fit_axes, save_axes
-from lightning_gen.tasks.common.axis_facts import correlations, leakage, ranges, reach, strip
+from lightning_gen.tasks.common.axis_facts import correlations, leakage, ranges, strip
 from lightning_gen.tasks.common.code_space import CodeSpace
 from lightning_gen.tasks.common.panels import write_panels
 from lightning_gen.tasks.directions import discovered
@@ -27,8 +27,6 @@ __all__ = ["main"]
 _MEASURED_ONLY = ("ethnicity", "race", "pale_skin")
 #: codes at least: an axis is fitted to half of them, and judged by the others
 _FEWEST = 16
-#: pictures whose paths are followed to their ends
-_FOLLOWED = 8
 
 
 @torch.no_grad()
@@ -63,7 +61,7 @@ def main(arguments: list[str]) -> None:
     some = space.draw(options.pictures, options.seed + 1)
     values = join(list(data.batches("train", 512, 0, 8192)))["attributes"]
     about["labels"], about["ranges"] = correlations(values), ranges(axes, values)
-    about["leakage"], about["reach"] = leakage(space, reader, axes, some), reach(space, reader, axes, some[:_FOLLOWED])
+    about["leakage"] = leakage(space, reader, axes, some)
     path = save_axes(options.run / "axes", axes)
     strips = path.with_suffix(".png")
     write_panels(strips, [(name, _strip(space, axes, some[:6], name, data)) for name in controls])
@@ -150,6 +148,3 @@ def _print(axes: Axes) -> None:
         row = axes.about["labels"][axes.names.index(name)]
         others = (f"{other} {value:+.2f}" for other, value in zip(axes.names, row, strict=True) if other != name)
         print(f"labels that go with {name}: {', '.join(others)}")
-        own, far = axes.about["ranges"][name], axes.about["reach"][name]
-        print(f"{name}: {own['low']:.2f} to {own['high']:.2f} in the data, ", end="")
-        print(f"a picture goes from {far['low']:.2f} to {far['high']:.2f}")

@@ -39,7 +39,11 @@ def main(arguments: list[str]) -> None:
     made = [module.sample(64, generator=generator) for _ in range(-(-options.images // 64))]
     found = leak(real, torch.cat(made)[: options.images], loaded.augmented, data.spec, options.steps)
     print(f"taken for augmented: {found.real:.1%} of real, {found.augmented:.1%} of augmented real, ", end="")
-    print(f"{found.generated:.1%} of generated images; leak {found.share:.2f} (0: none, 1: all)")
+    print(f"{found.generated:.1%} of generated images: {found.look:.2f} of the way from real to augmented")
+    print(f"told from the same augmented: {found.once:.1%} of real, {found.twice:.1%} of augmented real, ", end="")
+    print(f"{found.again:.1%} of generated images: {found.change:.2f} ± {found.error:.2f} of the way")
+    print(f"told from real and augmented real together: {found.apart:.1%} of generated images")
+    print(found.verdict)
 
 
 def _set_probability(module: ImageModule, value: float) -> None:

@@ -129,7 +129,7 @@ def test_the_command_keeps_axes_by_hash_with_what_they_do(axes_run, tmp_path):
     assert set(about["leakage"]) == {"off", "linear", "closed"}
     assert all(len(row) == count for row in about["leakage"]["closed"]["change"])
     assert len(about["leakage"]["off"]["identity"]) == steered
-    assert set(about["ranges"]) == set(about["reach"]) == set(about["controls"])
+    assert set(about["ranges"]) == set(about["controls"])
     assert set(about["reader"]) == set(about["names"])
     assert path.with_suffix(".png").is_file()
 
@@ -172,7 +172,9 @@ def test_what_a_user_gets_wrong_is_one_line(axes_run, gan, cgan, capsys):
 def test_leaks_of_a_run_whose_augmentation_is_given_a_probability(axes_run, gan, capsys):
     few = ["--images", "64", "--steps", "3"]
     assert main(["leaks", str(axes_run), *few, "--probability", "0.5"]) == 0
-    assert "of generated images; leak" in capsys.readouterr().out
+    assert (
+        capsys.readouterr().out.splitlines()[-1].startswith("cannot tell: ")
+    )  # of 64 images and a network at its start
     for run, value, words in ((axes_run, "2", "want a number, 0 to 1"), (gan, "0.5", "augmentations have a fixed one")):
         assert main(["leaks", str(run), *few, "--probability", value]) == 2
         assert words in capsys.readouterr().err

@@ -10,7 +10,7 @@ from lightning_gen.tasks.common.axes import Axes, locked_steps
 from lightning_gen.tasks.common.axis_path import AxisPath, look
 from lightning_gen.tasks.common.code_space import CodeSpace
 
-__all__ = ["correlations", "leakage", "ranges", "reach", "strip"]
+__all__ = ["correlations", "leakage", "ranges", "strip"]
 
 #: share of the data that lies below and above the range of a slider
 _OUTSIDE = 0.01
@@ -84,31 +84,6 @@ def ranges(axes: Axes, values: Tensor) -> dict[str, dict[str, float]]:
         binary = bool(((column == 0) | (column == 1)).all())
         ends = [0.02, 0.98] if binary else column.quantile(torch.tensor([_OUTSIDE, 1 - _OUTSIDE])).tolist()
         found[name] = {"low": ends[0], "high": ends[1]}
-    return found
-
-
-@torch.no_grad()
-def reach(space: CodeSpace, reader: AttributeReader, axes: Axes, codes: Tensor) -> dict[str, dict[str, float]]:
-    """Follow the path of each attribute from pictures to both ends, the others that are steered locked.
-
-    Returns:
-        by attribute: ``low`` and ``high``, medians over pictures of the values at the ends; ``besides``, the mean
-        change of the locked ones there, in standard deviations of generated pictures.
-    """
-    steered = [axes.names.index(name) for name in axes.controls]
-    found = {}
-    for k in steered:
-        others = [i for i in steered if i != k]
-        ends, besides = [], []
-        for start in look(space, reader, codes):
-            path = AxisPath(space, reader, axes, start, k, others)
-            while path.extend(-1) or path.extend(1):
-                pass
-            ends.append(torch.stack([path.nodes[0].scores, path.nodes[-1].scores]))
-            besides.append(((ends[-1] - start.scores) / axes.scale)[:, others].abs())
-        low, high = reader.values(torch.stack(ends))[..., k].median(0).values.tolist()
-        leaked = float(torch.stack(besides).mean()) if others else 0.0
-        found[axes.names[k]] = {"low": low, "high": high, "besides": leaked}
     return found
 
 

@@ -18,12 +18,14 @@ __all__ = ["AxisPath", "Node", "edit", "local_steps", "look"]
 
 #: length of a step along a path, in standard deviations of the score
 _STEP = 0.75
-#: shares of a step that are tried
-_SHARES = (1.0, 0.6, 0.3)
+#: shares of a step that are tried where the whole does not do
+_SHARES = (0.6, 0.3)
 #: a path ends where an attribute moves by less, or a locked one is further off, in standard deviations
 _LEAST, _LOOSE = 0.1, 0.35
 #: how much more a deviation of what is locked counts than one of what is moved, squared
 _FIRM = 3.0
+#: a step that ends nearer than this to its goal is not corrected
+_NEAR = 0.1
 #: a score is met where it is nearer than this, in standard deviations
 _MET = 0.04
 #: share of slopes measured at the picture, beside those of all pictures. The reader is a network: a step along its own
@@ -170,15 +172,25 @@ class AxisPath:
         went, came = share * missing, self._off(first) - begin
         slope = torch.eye(len(went)) + torch.outer(came - went, went) / went.square().sum()
         square = slope.T @ slope + 0.05 * torch.eye(len(slope))
+        if self._left(first, goal) < _NEAR**2:
+            return first
         rest = torch.linalg.solve(square, slope.T @ (goal - self._off(first))).clamp(-1, 1)
         return self._nearest(first, rest @ steps, goal)[0]
 
     def _nearest(self, here: Node, step: Tensor, goal: Tensor) -> tuple[Node, float]:
-        """Try shares of a step; what comes nearest to the goal and its share, which is 0 where none comes nearer."""
+        """Try a step, and shares of it where the whole leaves more than a third of what was missing; what comes nearest
+        to the goal and its share, which is 0 where none comes nearer."""
+        [whole] = look(self.space, self.reader, (here.code + step)[None])
+        if self._left(whole, goal) < self._left(here, goal) / 9:
+            return whole, 1.0
         tried = look(self.space, self.reader, here.code + torch.tensor(_SHARES)[:, None] * step)
-        places = list(zip((here, *tried), (0.0, *_SHARES), strict=True))
-        weight = torch.tensor([1.0] + [_FIRM] * (len(goal) - 1))
-        return min(places, key=lambda place: float((weight * (goal - self._off(place[0])).square()).sum()))
+        places = zip((here, whole, *tried), (0.0, 1.0, *_SHARES), strict=True)
+        return min(places, key=lambda place: self._left(place[0], goal))
+
+    def _left(self, node: Node, goal: Tensor) -> float:
+        """What is missing at a node, squared; what is locked counts more."""
+        off = (goal - self._off(node)).square()
+        return float(off[0] + _FIRM * off[1:].sum())
 
     def _between(self, a: Node, b: Node, score: float) -> Node:
         """Find a score between two nodes by the secant rule; the code goes straight from one to the other."""
