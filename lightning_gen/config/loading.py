@@ -58,8 +58,10 @@ def checkpoint_path(folder: str | Path, checkpoint: str = "last") -> Path:
     if not Path(folder).is_dir():
         raise UserError(f"run {folder} does not exist: want the folder of a run")
     inner = next((place.parents[1] for place in sorted(Path(folder).glob("*/checkpoints/last.ckpt"))), None)
+    begun = checkpoint == "last" and (Path(folder) / "config.yaml").is_file()
     wanted = f"the folder of one run, such as {inner}" if inner else "the folder of a finished run"
-    raise UserError(f"run {folder} has no checkpoints/{checkpoint}.ckpt: want {wanted}")
+    wanted = "one that has saved its first, every run.save_every images and at its end" if begun else wanted
+    raise UserError(f"run {folder} has no checkpoints/{checkpoint}.ckpt{' yet' if begun else ''}: want {wanted}")
 
 
 def load_data(config: str | Path, of_run: bool = False) -> ImageData:

@@ -64,7 +64,7 @@ def plain_line(report: str) -> str:
         return f"{where} is {_short(wrong[2])}: want {wrong[1]}"
     missing = re.search(r"the following arguments are required: ([^\n]+)", report)
     if missing:
-        return f"{where or 'configuration'} lacks {missing[1]}: want a value for each"
+        return f"{f'{where} ' if where else ''}lacks {missing[1]}: want a value for each"
     refused = re.search(r"NestedArg\(key='([\w.]+)', val='([^']*)'\)", report)
     if refused:
         return f"{where}.init_args.{refused[1]} cannot be set to {_short(refused[2])}: want one that is not linked"

@@ -111,7 +111,9 @@ class TrainLoader:
         augment: Augmentation | None = None,
     ) -> None:
         if not 1 <= batch_size <= len(rows) // world:
-            raise UserError(f"data.batch_size is {batch_size}: want 1 to {len(rows) // world}")
+            raise UserError(
+                f"data.batch_size is {batch_size}: want 1 to {len(rows) // world}, the training images of a process"
+            )
         self.rows, self.batch_size, self.seed, self.rank, self.world = rows, batch_size, seed, rank, world
         self.augment = augment
         self.epoch = self.position = 0

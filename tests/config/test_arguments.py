@@ -75,3 +75,9 @@ def test_a_folder_of_runs_is_told_from_a_run(tmp_path, capsys):
     (tmp_path / "one" / "checkpoints" / "last.ckpt").touch()
     assert main(["sample", str(tmp_path)]) == 2
     assert f"want the folder of one run, such as {tmp_path / 'one'}" in capsys.readouterr().err
+    (tmp_path / "one" / "checkpoints" / "last.ckpt").unlink()
+    (tmp_path / "one" / "config.yaml").touch()  # it has just begun
+    assert main(["sample", str(tmp_path / "one")]) == 2
+    assert "has no checkpoints/last.ckpt yet: want one that has saved its first" in capsys.readouterr().err
+    assert main(["fit"]) == 2
+    assert "lightning-gen: configuration: lacks data, model: want a value for each" in capsys.readouterr().err
