@@ -56,7 +56,7 @@ def checkpoint_path(folder: str | Path, checkpoint: str = "last") -> Path:
     if path.is_file():
         return path
     if not Path(folder).is_dir():
-        raise UserError(f"run {folder} does not exist: want the folder of a run")
+        raise UserError(f"run {folder} does not exist: want the folder of a finished run")
     inner = next((place.parents[1] for place in sorted(Path(folder).glob("*/checkpoints/last.ckpt"))), None)
     begun = checkpoint == "last" and (Path(folder) / "config.yaml").is_file()
     wanted = f"the folder of one run, such as {inner}" if inner else "the folder of a finished run"

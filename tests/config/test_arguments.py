@@ -62,7 +62,7 @@ def test_images_of_the_notebook_are_saved_as_png_alone(tmp_path):
         (["evaluate", "RUN", "--evaluation.samples", "9"], "--evaluation.samples 9: want --samples?; see"),
         (["compare", "RUN", "--htm", "x"], "unrecognized arguments: --htm x: want --html?; see"),
         (["compare", "RUN", "--wide"], "unrecognized arguments: --wide; see"),
-        (["evaluate", "nowhere"], "run nowhere does not exist: want the folder of a run"),
+        (["evaluate", "nowhere"], "run nowhere does not exist: want the folder of a finished run"),
     ],
 )
 def test_what_was_meant_is_said(words, said, capsys):
