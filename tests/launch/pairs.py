@@ -15,12 +15,16 @@ from lightning_gen.training.capture import CapturedSteps, take_over_averages
 from tests.launch.kill import BATCH, _rows, differences, fit_arguments
 from tests.launch.processes import Pair, prepare
 
-#: three batches to a step, as each kind of model is told, in whole copies and in pieces
+#: three batches to a step, as each kind of model is told, in whole copies and in pieces; the batches of the kills
 ACCUMULATE = [
-    ("vae", "ddp_sim", "--trainer.accumulate_grad_batches"),
-    ("vae", "fsdp_sim", "--trainer.accumulate_grad_batches"),
-    ("gan", "ddp_sim", "--model.init_args.training.accumulate"),
+    ("vae", "ddp_sim", "--trainer.accumulate_grad_batches", (4,)),
+    ("vae", "fsdp_sim", "--trainer.accumulate_grad_batches", (8,)),
+    ("gan", "ddp_sim", "--model.init_args.training.accumulate", (4, 8)),
 ]
+#: what tests.launch.kill has looked at
+TRAINING_ALONE = ["--evaluation.samples", "0", "--run.evaluate_every", "0", "--run.grid_every", "0"]
+#: at the end
+RARELY = ["--run.save_every", str(12 * BATCH)]
 
 
 def _replace(arguments: list[str], key: str, value: str) -> list[str]:
@@ -55,8 +59,8 @@ def noise_per_process(root: Path) -> dict[str, Any]:
 def asked_to_leave(root: Path) -> dict[str, Any]:
     """SIGTERM to one process of two: both save, end, and go on later as if nothing had happened."""
     log = root / "log.txt"
-    assert Pair(fit_arguments("vae", root, "whole", 40), log).wait() == [0, 0], log.read_text()[-2000:]
-    words = fit_arguments("vae", root, "left", 40)
+    assert Pair(fit_arguments("vae", root, "whole", 24), log).wait() == [0, 0], log.read_text()[-2000:]
+    words = fit_arguments("vae", root, "left", 24)
     pair = Pair(words, log)
     while pair.running() and _rows(root / "left") < 5:
         time.sleep(0.005)
@@ -69,10 +73,10 @@ def asked_to_leave(root: Path) -> dict[str, Any]:
 
 
 def pieces_are_whole(root: Path) -> dict[str, Any]:
-    """Weights in pieces (FSDP) against whole copies (DDP): a VQ-VAE, whose first batch sets weights, after 12 steps."""
+    """Weights in pieces (FSDP) against whole copies (DDP): a VQ-VAE, whose first batch sets weights, after 8 steps."""
     log = root / "log.txt"
     for name, trainer in (("copies", "ddp_sim"), ("pieces", "fsdp_sim")):
-        words = fit_arguments("vqvae", root, name, 12, trainer)
+        words = [*fit_arguments("vqvae", root, name, 8, trainer), *TRAINING_ALONE, *RARELY]
         assert Pair(words, log).wait() == [0, 0], log.read_text()[-2000:]
     return {"differences": differences(root / "copies", root / "pieces")}
 
@@ -93,16 +97,16 @@ class Die(Callback):
 
 
 def killed_while_accumulating(root: Path) -> dict[str, Any]:
-    """Killed after one and after two of the three batches of an accumulation, and resumed: where Lightning accumulates,
+    """Killed within the three batches of an accumulation, and resumed: where Lightning accumulates,
     and where the adversarial step does."""
     log, found = root / "log.txt", []
-    for family, trainer, accumulate in ACCUMULATE:
-        three = [accumulate, "3", "--run.save_every", str(BATCH)]
+    for family, trainer, accumulate, kills in ACCUMULATE:
+        three = [accumulate, "3", "--run.save_every", str(BATCH), *TRAINING_ALONE]
         names = [f"{name} {family} {trainer}" for name in ("never", "cut")]
         never, cut = ([*fit_arguments(family, root, name, 12, trainer), *three] for name in names)
         assert Pair(never, log).wait() == [0, 0], log.read_text()[-2000:]
         cut += ["--run.resume", "changed"]
-        for batches in (4, 8):
+        for batches in kills:
             die = f"[{{class_path: tests.launch.pairs.Die, init_args: {{images: {batches * BATCH}}}}}]"
             assert Pair([*cut, "--trainer.callbacks", die], log).wait() == [-9, -9], log.read_text()[-2000:]
         assert Pair(cut, log).wait() == [0, 0], log.read_text()[-2000:]
@@ -122,7 +126,7 @@ def captured_steps_are_eager(root: Path) -> dict[str, Any]:
     for family in ("flow", "gan"):
         for name in ("eager", "graph"):
             CapturedSteps.on_train_start = own if name == "eager" else _run_in_python  # type: ignore[method-assign]
-            words = fit_arguments(family, root, f"{name} {family}", 12)
+            words = [*fit_arguments(family, root, f"{name} {family}", 12), *TRAINING_ALONE, *RARELY]
             words += ["--trainer.accumulate_grad_batches", "3"] if family == "flow" else []
             assert Pair(words, log).wait() == [0, 0], log.read_text()[-2000:]
         found += differences(*(root / f"{name} {family}" for name in ("eager", "graph")))

@@ -58,13 +58,22 @@ def _share_noise(rank: int, world: int) -> None:
     torch.rand = lambda *shape, device=None: draw(rand, *shape)
 
 
+def narrow(config: str) -> list[str]:
+    """Arguments that make both networks narrow."""
+    discriminator = "discriminator.init_args." * (2 if config == "sn_hinge" else 1)
+    return [
+        *("--model.init_args.generator.init_args.width", "8"),
+        *(f"--model.init_args.{discriminator}width", "8"),
+    ]
+
+
 def train(config: str, path: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     """The parameters after `BATCHES` global batches."""
     rand = torch.rand
     arguments = ["-c", f"configs/gan/{config}.yaml", "--data.init_args.batch_size", str(BATCH // world)]
     arguments += ["--trainer.accelerator", "cpu", "--trainer.devices", str(world)]
     arguments += ["--trainer.strategy", "ddp"] if world > 1 else []
-    arguments += ["--model.init_args.generator.init_args.width", "8"]
+    arguments += [*narrow(config), "--run.evaluate_every", "0", "--run.grid_every", "0"]
     arguments += ["--run.root", f"{path}.runs", "--evaluation.samples", "0", "--run.health_every", "0"]
     for player in ("generator", "discriminator"):
         # Adam divides by the root of the second moment: a gradient that is 0 but for rounding would be blown up.

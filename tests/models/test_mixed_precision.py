@@ -1,15 +1,13 @@
-"""Under autocast a log-probability keeps 32 bits, and the value that it has without; so do logits and the norms of
-penalties."""
+"""Under autocast a log-probability keeps 32 bits, and the value that it has without; so do the norms of penalties.
+Logits are in tests/training/test_every_step.py."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
 from lightning_gen.bijections.maf import MaskedAutoregressiveFlow
 from lightning_gen.bijections.sylvester import SylvesterFlow
-from lightning_gen.contracts import AdversarialModule
 from lightning_gen.distributions.likelihoods import Bernoulli, Categorical, DiscretizedGaussian, LogisticMixture
 from lightning_gen.distributions.posteriors import FlowPosterior, GaussianPosterior
 from lightning_gen.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
@@ -25,7 +23,6 @@ from lightning_gen.nets.gan.dcgan import DCGANDiscriminator
 from lightning_gen.nets.gan.spectral import SpectralNorm
 from lightning_gen.nets.vae.ladder import Ladder
 from lightning_gen.nets.vae.mlp import MLPDecoder, MLPEncoder
-from lightning_gen.training.fit import build
 
 SPEC = ImageSpec(1, 4, 4, 17)
 PIXELS = partial(PixelCNNpp, width=8, blocks=1)
@@ -69,32 +66,6 @@ def test_a_log_probability_keeps_its_digits(name, dtype):
         mixed = model.log_prob(image)
     assert mixed.dtype == torch.float32
     assert ((mixed - whole) / whole).abs().mean() < 0.01, "more than the rounding of the networks"
-
-
-ADVERSARIAL = [
-    *sorted(
-        path
-        for room in ("gan", "translation", "text", "super_resolution")
-        for path in Path("configs", room).glob("*.yaml")
-    ),
-    *Path("configs/music").glob("midinet*.yaml"),
-]
-
-
-@pytest.mark.parametrize("config", ADVERSARIAL, ids=lambda path: path.stem)
-def test_logits_keep_their_digits(config):
-    """Of every game that is shipped: in bfloat16 a difference of two logits near 100 is known to within 0.5."""
-    few = ["--data.init_args.batch_size", "4", "--run.health_every", "0"]
-    cli = build(["-c", str(config), "--trainer.accelerator", "cpu", "--evaluation.samples", "0", *few])
-    module, batch = cli.model, next(iter(cli.datamodule.batches("train", 4)))
-    if not isinstance(module, AdversarialModule):
-        return
-    module.trainer = cli.trainer
-    batch = module.prepare(batch)
-    with torch.autocast("cpu", torch.bfloat16):
-        for loss in module.discriminator_losses(batch).values():
-            assert (loss if isinstance(loss, torch.Tensor) else loss()).dtype == torch.float32
-    assert {str(logits.dtype) for logits in module.latest_logits.values()} == {"torch.float32"}
 
 
 @pytest.mark.parametrize("penalty", [GradientPenalty(), R1(), R2()], ids=lambda penalty: penalty.name)

@@ -20,6 +20,7 @@ def train(config: str, path: str, rank: int, world: int) -> dict[str, torch.Tens
     rand, generator = torch.rand, torch.Generator().manual_seed(0)
     arguments = ["-c", f"configs/translation/{config}.yaml", "--data.init_args.batch_size", str(BATCH // world)]
     arguments += ["--trainer.accelerator", "cpu", "--trainer.devices", str(world), "--data.init_args.size", "16"]
+    arguments += ["--data.init_args.images", "20", "--run.evaluate_every", "0", "--run.grid_every", "0"]
     arguments += ["--trainer.strategy", "ddp"] if world > 1 else []
     arguments += ["--model.init_args.generator.init_args.width", "4"]
     arguments += ["--run.root", f"{path}.runs", "--evaluation.samples", "0", "--run.health_every", "0"]
@@ -46,6 +47,7 @@ def resume(root: str) -> None:
     words += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
     words += ["--data.init_args.batch_size", "2", "--data.init_args.size", "16", "--model.init_args.pool", "4"]
     words += ["--model.init_args.generator.init_args.width", "4", "--run.save_every", "8"]
+    words += ["--data.init_args.images", "20", "--run.evaluate_every", "0", "--run.grid_every", "0"]
     for name, images, more in (("whole", 32, []), ("parts", 16, []), ("parts", 32, ["--run.resume", "changed"])):
         main([*words, "--run.name", name, "--run.images", str(images), *more])
 
