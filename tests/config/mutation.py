@@ -35,7 +35,9 @@ def _classes() -> Iterator[str]:
                     yield f"{module.name}.{name}"
 
 
-CLASSES = sorted(_classes())
+#: read 410 pieces of music, for minutes, where their cache is empty
+_LONG = {"lightning_gen.data.chorales.Chorales"}
+CLASSES = sorted(set(_classes()) - _LONG)
 
 
 def _places(value: Any, path: tuple = ()) -> Iterator[tuple]:
