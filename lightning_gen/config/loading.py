@@ -124,14 +124,26 @@ def load_fitting(run: Path, module: ImageModule, config: Path | None = None) -> 
     return data
 
 
-def load_section(config: str | Path, section: str, kind: type, changes: dict[str, Any]) -> Any:
+def load_section(
+    config: str | Path, section: str, kind: type, changes: dict[str, Any], over: str | Path | None = None
+) -> Any:
     """The object of class `kind` that the section of a run's config describes, with some arguments changed; all its
-    defaults where there is no such section."""
-    content = read_config(config).get(section) or {}
+    defaults where there is no such section. Arguments of the same section of the YAML `over` go before those of the run."""
+    content = _section(config, section) or {}
     where = Where(section, f"config {config}")
-    if not isinstance(content, dict):
-        raise where.wrong(content, f"the arguments of {kind.__name__}")
+    if over is not None:
+        where = Where(section, f"config {over} over that of the run")
+        if not (own := _section(over, section)):
+            raise UserError(f"config {over} has no section {section}: want one with the arguments to be changed")
+        content = {**content, **own}
     return _built(kind, {**content, **changes}, where)
+
+
+def _section(config: str | Path, section: str) -> dict[str, Any] | None:
+    content = read_config(config).get(section)
+    if content is not None and not isinstance(content, dict):
+        raise Where(section, f"config {config}").wrong(content, "its arguments")
+    return content
 
 
 def _built(kind: type, value: Any, where: Where) -> Any:

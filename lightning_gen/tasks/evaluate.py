@@ -3,6 +3,7 @@
 In several processes, with the same numbers: torchrun --nproc-per-node 4 -m lightning_gen.config.cli evaluate RUN
 """
 
+import argparse
 import json
 import os
 import sys
@@ -34,7 +35,7 @@ _MORE = ("path_length", "groups")
 
 def main(arguments: list[str]) -> None:
     """``lightning-gen evaluate RUN [RUN ...] [--split test] [--samples N] [--weights K] [--path-length N]
-    [--groups NAME ...] [--json]``."""
+    [--groups NAME ...] [--evaluation CONFIG] [--json]``."""
     parser = Arguments("evaluate", __doc__)
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run folder")
     parser.checkpoint()
@@ -45,6 +46,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seed", type=any_seed, help="of every draw (as in the run's config)")
     parser.add_argument("--path-length", type=natural, help="paths of the perceptual path length (as in the config)")
     parser.add_argument("--groups", nargs="+", help="attributes, of whose groups recall is measured one by one")
+    parser.add_argument(
+        "--evaluation",
+        type=Path,
+        metavar="CONFIG",
+        help="YAML whose section evaluation goes over the run's own, such as another extractor",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per run")
     options = parser.parse_args(arguments)
 
@@ -54,19 +61,19 @@ def main(arguments: list[str]) -> None:
         checkpoint_path(run, options.checkpoint)
     with _processes() as (first, device):
         for run in options.runs:
-            row = _evaluate(run, options.checkpoint, options.data, changes, device, first)
+            row = _evaluate(run, options, changes, device, first)
             if first:  # shown first: a run that cannot be written to must not cost the numbers
                 print(json.dumps({"run": str(run), **row})) if options.json else _show(run, row)
                 append_json_line(run / "evaluations.jsonl", row)
 
 
 def _evaluate(
-    run: Path, checkpoint: str, config: Path | None, changes: dict[str, Any], device: torch.device, show: bool
+    run: Path, options: argparse.Namespace, changes: dict[str, Any], device: torch.device, show: bool
 ) -> dict[str, Any]:
     began = time.monotonic()
-    module = load_module(checkpoint_path(run, checkpoint)).to(device)
-    data = load_fitting(run, module, config)
-    evaluation = load_section(run / "config.yaml", "evaluation", Evaluation, changes)
+    module = load_module(checkpoint_path(run, options.checkpoint)).to(device)
+    data = load_fitting(run, module, options.data)
+    evaluation = load_section(run / "config.yaml", "evaluation", Evaluation, changes, over=options.evaluation)
     with Progress(transient=True, console=Console(stderr=True), disable=not show) as progress:
         task = progress.add_task(run.name, total=evaluation.steps(module, data))
         metrics = evaluation.measure(module, data, lambda: progress.advance(task))
@@ -76,7 +83,7 @@ def _evaluate(
         except OSError as error:
             print(f"lightning-gen: {run}/neighbours.png cannot be written: {error.strerror}", file=sys.stderr)
     seconds = time.monotonic() - began
-    return evaluation_row(module.images_seen, checkpoint, evaluation.split, seconds, metrics)
+    return evaluation_row(module.images_seen, options.checkpoint, evaluation.split, seconds, metrics)
 
 
 def _show(run: Path, row: dict[str, Any]) -> None:

@@ -128,10 +128,10 @@ def test_the_opponent_is_frozen_and_its_gradient_untouched(tmp_path):
 
 
 def test_networks_of_one_player_may_learn_differently(tmp_path):
-    slow = {"there": _adam, "back": lambda parameters: torch.optim.SGD(parameters, 0.0)}
+    slow = {"generator.back": lambda parameters: torch.optim.SGD(parameters, 0.0)}
     before = _state(_model("cyclic"))
     torch.manual_seed(0)
-    module = _fit(Cyclic(Pairs().spec, AdversarialTraining(slow, _adam)), 16, tmp_path)
+    module = _fit(Cyclic(Pairs().spec, AdversarialTraining(_adam, _adam, networks=slow)), 16, tmp_path)
     after = _state(module)
     changed = {name.rsplit(".", 2)[0] for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[1] for name in changed if name.startswith("generator")} == {"there"}
