@@ -1,5 +1,4 @@
-"""The contract of every YAML: it builds, trains, reloads from its checkpoint alone, samples bit-equal, and every
-parameter gets a gradient."""
+"""The contract of every YAML: it builds, trains, reloads from its checkpoint alone and samples bit-equal."""
 
 import os
 import re
@@ -15,15 +14,10 @@ import torch
 from lightning_gen.config.cli import COMMANDS, main
 from lightning_gen.config.loading import load_module
 from lightning_gen.contracts import (
-    AdversarialModule,
-    DescentModule,
     GenerativeModule,
     ImageModule,
-    LikelihoodModule,
-    RetrievalModule,
     TranslationModule,
 )
-from lightning_gen.contracts.alternation import weighted_sum
 from lightning_gen.training.callbacks.record import SampleGrids
 from lightning_gen.training.fit import build
 from lightning_gen.training.fit import main as fit
@@ -52,7 +46,7 @@ FEWER = {f"text-{name}": NO_DISTANCES for name in ("one_stage", "stackgan", "sta
     "flow-flowpp": [STEPS, "2"],
     "flow-glow_5bit": NO_DISTANCES,
 }
-FEWER["gan-stylegan2_shapes"] = NO_DISTANCES
+FEWER |= dict.fromkeys(("gan-stylegan2_shapes", "translation-pix2pix"), NO_DISTANCES)
 
 
 def _name(config: Path) -> str:
@@ -60,17 +54,19 @@ def _name(config: Path) -> str:
 
 
 def _on_pictures():
-    """Each YAML on both sets; by default one of them, in turns."""
+    """Each YAML on both sets; by default each third on one of them, in turns."""
     for i, config in enumerate(OF_PICTURES):
         for j, data in enumerate(("mnist", "cifar10")):
-            marks = [pytest.mark.exhaustive] if (i + j) % 2 else []
+            marks = [] if i % 3 == 0 and (i // 3 + j) % 2 == 0 else [pytest.mark.exhaustive]
             yield pytest.param(config, data, marks=marks, id=f"{_name(config)}-{data}")
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=_name)
 def test_config_keeps_its_promises(config, tmp_path):
+    """Two batches in mixed 16 bits: nothing mixes dtypes, and all that is learned stays finite float32."""
     arguments = ["-c", str(config), "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "32", *QUIET]
-    arguments += ["--data.init_args.batch_size", "16", "--evaluation.samples", "64"]  # two batches
+    arguments += ["--data.init_args.batch_size", "16", "--evaluation.samples", "64"]
+    arguments += ["--trainer.precision", "bf16-mixed"]
     fit([*arguments, *FEWER.get(_name(config), [])])
     folder = tmp_path / "x"
     a, b = (load_module(folder / "checkpoints" / "last.ckpt") for _ in range(2))
@@ -78,20 +74,11 @@ def test_config_keeps_its_promises(config, tmp_path):
     if isinstance(a, GenerativeModule | TranslationModule):
         _samples_agree(a, b)
         assert (folder / "samples").is_dir()
-    _every_parameter_gets_a_gradient(config)
-    assert {"config.yaml", "run.json", "checkpoints"} <= {p.name for p in folder.iterdir()}
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=_name)
-def test_config_trains_in_mixed_16_bits(config, tmp_path):
-    """Two batches under autocast: nothing mixes dtypes, and all that is learned stays finite float32."""
-    arguments = ["-c", str(config), "--run.root", str(tmp_path), "--run.name", "x", "--run.images", "32", *QUIET]
-    arguments += ["--data.init_args.batch_size", "16", *NO_DISTANCES, "--trainer.precision", "bf16-mixed"]
-    fit([*arguments, *FEWER.get(_name(config), [])])
-    state = torch.load(tmp_path / "x" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     floats = {name: value for name, value in state.items() if value.is_floating_point()}
     assert {value.dtype for value in floats.values()} <= {torch.float32, torch.float64}
     assert [name for name, value in floats.items() if not value.isfinite().all()] == []
+    assert {"config.yaml", "run.json", "checkpoints"} <= {p.name for p in folder.iterdir()}
 
 
 def _made(module: ImageModule, generator: torch.Generator) -> torch.Tensor:
@@ -108,30 +95,6 @@ def _samples_agree(a: ImageModule, b: ImageModule) -> None:
     assert first.shape == (3, *a.spec.shape)
     assert int(first.max()) < a.spec.levels
     assert torch.equal(first, second)
-
-
-def _both(module: AdversarialModule):
-    return module.generator_losses, module.discriminator_losses
-
-
-def _every_parameter_gets_a_gradient(config: Path) -> None:
-    cli = build(["-c", str(config), *QUIET])
-    cli.model.trainer = cli.trainer
-    batch = next(iter(cli.datamodule.batches("train", 16)))
-    if isinstance(cli.model, AdversarialModule):
-        for cli.model.images_seen in (0, 10**9):  # a model in stages learns with other parts in the end
-            sum(weighted_sum(losses(batch), {})[0] for losses in _both(cli.model)).backward()
-    elif isinstance(cli.model, RetrievalModule):
-        cli.model._loss(cli.model.prepare(batch)).backward()
-    elif isinstance(cli.model, LikelihoodModule):
-        for p in cli.model.parameters():  # heads that start at zero hide their conditioner
-            torch.nn.init.normal_(p, 0.0, 0.05)
-        condition = {key: value for key, value in batch.items() if key != "image"}
-        cli.model.objective(batch["image"], condition).mean().backward()
-    elif isinstance(cli.model, DescentModule):
-        cli.model.batch_loss(batch).backward()
-    missing = [name for name, p in cli.model.named_parameters() if p.requires_grad and p.grad is None]
-    assert not missing, f"{config}: no gradient at {missing}"
 
 
 @pytest.mark.parametrize(("config", "data"), list(_on_pictures()))

@@ -63,7 +63,7 @@ def _ours(make, weights, sets, resize):
     return metric.compute()
 
 
-@pytest.mark.parametrize("resize", ["tf1", "aa"])
+@pytest.mark.parametrize("resize", ["tf1", pytest.param("aa", marks=pytest.mark.exhaustive)])
 def test_fid_is_that_of_torchmetrics(resize, weights, sets):
     from torchmetrics.image.fid import FrechetInceptionDistance
 

@@ -21,7 +21,7 @@ FIT = ["fit", "-c", "configs/vae/vae.yaml", "--run.name", "r", "--run.images", "
 SMALL = ["--evaluation.samples", "0", "--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "1"]
 
 
-@pytest.mark.parametrize("state", ["silent", "down"])
+@pytest.mark.parametrize("state", ["silent", pytest.param("down", marks=pytest.mark.exhaustive)])
 def test_nothing_is_lost_when_the_server_fails_in_mid_run(state, tmp_path, monkeypatch, capfd):
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)

@@ -1,12 +1,13 @@
-"""What the training step of every YAML keeps: logits in 32 bits under autocast, no number that changes in each step, no
-work on the host, so that it can be captured. Each YAML is built once, for all of its tests."""
+"""What the training step of every YAML keeps: logits in 32 bits under autocast, a gradient for every parameter, no number
+that changes in each step, no work on the host, so that it can be captured. Each YAML is built once, for all of its tests."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from lightning_gen.contracts import AdversarialModule
+from lightning_gen.contracts import AdversarialModule, LikelihoodModule
+from lightning_gen.contracts.alternation import weighted_sum
 from lightning_gen.training.fit import build
 from tests.training.capturable import host_work
 
@@ -44,6 +45,28 @@ def test_logits_keep_their_digits(shipped):
         for loss in module.discriminator_losses(module.prepare(batch)).values():
             assert (loss if isinstance(loss, torch.Tensor) else loss()).dtype == torch.float32
     assert {str(logits.dtype) for logits in module.latest_logits.values()} == {"torch.float32"}
+
+
+def test_every_parameter_gets_a_gradient(shipped):
+    name, module, batch = shipped
+    batch = module.prepare(batch)
+    if isinstance(module, AdversarialModule):
+        for module.images_seen in (0, 10**9):  # a model in stages learns with other parts in the end
+            for losses in (module.generator_losses, module.discriminator_losses):
+                weighted_sum(losses(batch), {})[0].backward()
+    elif isinstance(module, LikelihoodModule):
+        start = {key: value.clone() for key, value in module.state_dict().items()}
+        for p in module.parameters():  # heads that start at zero hide their conditioner
+            torch.nn.init.normal_(p, 0.0, 0.05)
+        condition = {key: value for key, value in batch.items() if key != "image"}
+        module.objective(batch["image"], condition).mean().backward()
+        module.load_state_dict(start)
+    else:
+        module.batch_loss(batch).backward()
+    missing = [key for key, p in module.named_parameters() if p.requires_grad and p.grad is None]
+    module.images_seen = 0
+    module.zero_grad()
+    assert not missing, f"{name}: no gradient at {missing}"
 
 
 def test_no_step_reads_from_the_device_or_makes_a_tensor_on_the_host(shipped, monkeypatch):

@@ -22,8 +22,10 @@ def last(folder):
     "config",
     [
         "gan/dcgan",
-        "flow/glow_label",
-        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("gan/acgan", "vae/vae", "vae/vqvae")),
+        *(
+            pytest.param(name, marks=pytest.mark.exhaustive)
+            for name in ("flow/glow_label", "gan/acgan", "vae/vae", "vae/vqvae")
+        ),
     ],
 )
 def test_weights_are_the_same_whether_they_are_watched_or_not(config, tmp_path, monkeypatch):
