@@ -1,5 +1,5 @@
-"""What the training step of every YAML keeps: logits in 32 bits under autocast, a gradient for every parameter, no number
-that changes in each step, no work on the host, so that it can be captured. Each YAML is built once, for all of its tests."""
+"""What the training step of every YAML keeps: logits in 32 bits under autocast, a gradient for every parameter, no
+number that changes in each step, no work on the host, so that it can be captured. Each YAML is built once."""
 
 from pathlib import Path
 
