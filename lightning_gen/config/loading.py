@@ -128,7 +128,7 @@ def load_section(
     config: str | Path, section: str, kind: type, changes: dict[str, Any], over: str | Path | None = None
 ) -> Any:
     """The object of class `kind` that the section of a run's config describes, with some arguments changed; all its
-    defaults where there is no such section. Arguments of the same section of the YAML `over` go before those of the run."""
+    defaults where there is no such section. Arguments of this section of the YAML `over` go before those of the run."""
     content = _section(config, section) or {}
     where = Where(section, f"config {config}")
     if over is not None:
