@@ -24,7 +24,7 @@ def mismatched_rows(words: Tensor) -> Tensor:
     Returns:
         int64 (B,); a row where all texts are equal gets itself.
     """
-    same = (words[:, None] == words[None]).all(2)  # (B, B)
+    same = equal_rows(words)  # (B, B)
     place = torch.arange(len(words), device=words.device)
     steps = torch.remainder(place[None] - place[:, None], len(words))  # from row i to row j, going on at the start
     return (steps + len(words) * same).argmin(1)
@@ -68,17 +68,17 @@ class CaptionContrast:
         return self.weight * (scores.masked_fill(same, float("-inf")).logsumexp(1) - right).mean()
 
 
-def equal_rows(words: Tensor, others: Tensor) -> Tensor:
+def equal_rows(words: Tensor, *others: Tensor) -> Tensor:
     """Say which texts are equal.
 
     Args:
         words: of a batch as read, (B, L).
-        others: further ones, (M, L).
+        others: further ones, (M, L); none, M = 0.
 
     Returns:
         bool (B, B + M): whether text i of the batch equals text j of the batch and of the others.
     """
-    return (words[:, None] == torch.cat([words, others])[None]).all(2)
+    return (words[:, None] == torch.cat([words, *others])[None]).all(2)
 
 
 @final

@@ -12,6 +12,7 @@ from lightning_gen.contracts import DescentModule, ImageData, OptimizerFactory, 
 from lightning_gen.errors import UserError
 from lightning_gen.images import ImageSpec
 from lightning_gen.losses.contrastive import text_image_nce
+from lightning_gen.losses.matching import equal_rows
 from lightning_gen.nets.text.towers import Towers
 from lightning_gen.schedules import Schedule
 
@@ -62,8 +63,8 @@ class TwoTowers(DescentModule, RetrievalModule):
         return self.towers.text.prepare(batch)
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        same = (batch["words"][:, None] == batch["words"][None]).all(2)
-        return text_image_nce(self.towers.of_pictures(batch["image"]), self.towers.of_texts(batch), same, self.gamma)
+        pictures, texts = self.towers.of_pictures(batch["image"]), self.towers.of_texts(batch)
+        return text_image_nce(pictures, texts, equal_rows(batch["words"]), self.gamma)
 
     def picture_vectors(self, image: Tensor) -> Tensor:
         return self.towers.of_pictures(image)

@@ -1,6 +1,5 @@
 """Captured steps: the device part of a step is the whole step; see test_every_step.py for every YAML."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,11 +9,11 @@ from lightning_gen.config.cli import main
 from lightning_gen.training.capture import CapturedSteps, make_capturable
 from lightning_gen.training.fit import build
 from tests.recorded import recorded, recorded_steps
+from tests.shipped import CONFIGS
 from tests.training.capturable import host_work, step
 
 __all__ = ["recorded", "recorded_steps"]  # fixtures
 
-CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
 CPU = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--trainer.log_every_n_steps", "1"]
 
 

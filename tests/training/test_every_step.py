@@ -1,17 +1,15 @@
 """What the training step of every YAML keeps: logits in 32 bits under autocast, a gradient for every parameter, no
 number that changes in each step, no work on the host, so that it can be captured. Each YAML is built once."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_gen.contracts import AdversarialModule, LikelihoodModule
 from lightning_gen.contracts.alternation import weighted_sum
 from lightning_gen.training.fit import build
+from tests.shipped import CONFIGS
 from tests.training.capturable import host_work
 
-CONFIGS = sorted(p for p in Path("configs").rglob("*.yaml") if p.parent.name not in ("data", "trainer", "pictures"))
 SMALL = ["--trainer.accelerator", "cpu", "--evaluation.samples", "0", "--run.health_every", "0"]
 SMALL += ["--data.init_args.batch_size", "4"]
 #: shipped configurations whose steps stay eager, and why
